@@ -1,0 +1,55 @@
+"""The SMTP engine: bytes in, events and reply bytes out.
+
+Nothing in this package opens a socket, reads a clock, draws a random number or knows an event loop; a test holds it to
+that. Whoever moves the bytes is a *driver* (``pysmtpd.drivers``), and every driver runs the same loop:
+
+1. **feed**: hand what the client sent to :meth:`Session.receive` (or say :meth:`Session.receive_eof`);
+2. **next event**: call :meth:`Session.next_event` until it returns ``None``;
+3. **flush**: before acting on an event, and once after the last one, send what :meth:`Session.take_output` returns, in one
+   write;
+4. **resolve**: a :class:`Log` is written, a :class:`Close` closes the connection after the flush, a question
+   (:data:`Question`) is put to whoever listens;
+5. **answer**: hand the verdict to :meth:`Session.answer`, and go on at step 2.
+
+While a question is open ``next_event`` returns ``None`` and bytes are only buffered, so a callback may take its time or run an
+event loop of its own and replies still leave in the order of the commands. A driver stops reading while
+:attr:`Session.wants_input` is false.
+"""
+
+from pysmtpd.core.config import Config, Limits
+from pysmtpd.core.events import (
+    Accept,
+    CheckHost,
+    CheckRecipient,
+    CheckSender,
+    Close,
+    Deliver,
+    Event,
+    Log,
+    Question,
+    Refuse,
+    Verdict,
+)
+from pysmtpd.core.profile import PROFILES, RFC5321, TCLLIB_1_5, Profile
+from pysmtpd.core.session import Session
+
+__all__ = [
+    "PROFILES",
+    "RFC5321",
+    "TCLLIB_1_5",
+    "Accept",
+    "CheckHost",
+    "CheckRecipient",
+    "CheckSender",
+    "Close",
+    "Config",
+    "Deliver",
+    "Event",
+    "Limits",
+    "Log",
+    "Profile",
+    "Question",
+    "Refuse",
+    "Session",
+    "Verdict",
+]

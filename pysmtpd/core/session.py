@@ -1,0 +1,491 @@
+"""One SMTP session: the state machine.
+
+What may come when stands in the table of :mod:`pysmtpd.core.sequence`, which verb is handled where in the one at the end of
+this file. A handler parses its command, puts a question where somebody listens, and adds its reply to the output; the loop in
+:meth:`Session.next_event` goes on while there are whole lines and no question is open.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from re import Pattern
+from typing import Final
+
+from pysmtpd.core import grammar
+from pysmtpd.core.address import parse_path, split_path
+from pysmtpd.core.config import Config
+from pysmtpd.core.data import AnyNewlineBody, Body, Content, CrlfBody
+from pysmtpd.core.events import (
+    Accept,
+    CheckHost,
+    CheckRecipient,
+    CheckSender,
+    Close,
+    Deliver,
+    Event,
+    Log,
+    Question,
+    Refuse,
+    Verdict,
+)
+from pysmtpd.core.lines import TOO_LONG, LineBuffer, NeedData
+from pysmtpd.core.replies import free_reply, one_line, wire
+from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER
+from pysmtpd.core.trace import trace_lines
+
+_YES: Final = Accept()
+
+
+class Session:
+    """The server's side of one connection, without the connection.
+
+    See :mod:`pysmtpd.core` for the loop a driver runs.
+
+    Arguments:
+        config: the server's settings, read live.
+        client: the client's IP address, as text.
+        port: the client's port.
+        name: what the log calls the connection (the channel's name, in Tcl).
+    """
+
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_closed",
+        "_denied",
+        "_eof",
+        "_events",
+        "_first_line",
+        "_out",
+        "_resume",
+        "_skip_lf",
+        "_trace",
+        "client",
+        "config",
+        "domain",
+        "id",
+        "name",
+        "options",
+        "port",
+        "recipients",
+        "seen",
+        "sender",
+    )
+
+    def __init__(self, config: Config, client: str, port: int, name: str) -> None:
+        self.config = config
+        self.client = client
+        self.port = port
+        self.name = name
+        self.domain = ""  #: the name given to HELO or EHLO
+        self.sender = ""  #: the reverse-path in its brackets
+        self.recipients: list[str] = []  #: the forward-paths in their brackets
+        self.options = ""  #: what followed the reverse-path
+        self.id = ""  #: the id of the message being received, or received last
+        self.seen = 0  #: GREETED, SENDER, RECIPIENT
+        self._buffer = LineBuffer()
+        self._body: Body | None = None
+        self._trace: tuple[str, ...] = ()
+        self._out: list[bytes] = []
+        self._events: deque[Event] = deque()
+        self._resume: Callable[[Verdict], None] | None = None
+        self._denied = False
+        self._closed = False
+        self._eof = False
+        self._first_line = True
+        self._skip_lf = False
+
+    # The driver's side
+
+    def start(self) -> None:
+        """Begin: ask about the host, then greet. Called once, before anything is received."""
+        if "host" in self.config.ask:
+            self._ask(CheckHost(self.client), self._host_checked)
+        else:
+            self._host_checked(_YES)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the client. They wait while a question is open."""
+        if not self._closed:
+            self._buffer.feed(data)
+
+    def receive_eof(self) -> None:
+        """Take the end of the client's side. A command or a message that it cuts off is not executed."""
+        self._eof = True
+
+    @property
+    def wants_input(self) -> bool:
+        """Whether reading on makes sense now: false while a question is open and after the end."""
+        return self._resume is None and not self._closed and not self._eof
+
+    @property
+    def in_data(self) -> bool:
+        """Whether a message is being received."""
+        return self._body is not None
+
+    def next_event(self) -> Event | None:
+        """Go on as far as possible; return the next event, or ``None`` when there is nothing more to do now."""
+        if self._events:
+            return self._events.popleft()
+        if self._resume is None and not self._closed:
+            try:
+                while not self._events:
+                    self._step()
+            except NeedData:
+                if self._eof:
+                    self._client_left()
+            if self._events:
+                return self._events.popleft()
+        return None
+
+    def answer(self, verdict: Verdict) -> None:
+        """Answer the open question. Raises RuntimeError when none is open."""
+        resume = self._resume
+        if resume is None:
+            raise RuntimeError("no question is open in this session")
+        self._resume = None
+        resume(verdict)
+
+    def take_output(self) -> bytes:
+        """Return the reply bytes since the last call."""
+        if not self._out:
+            return b""
+        output = b"".join(self._out) if len(self._out) > 1 else self._out[0]
+        self._out.clear()
+        return output
+
+    # The loop
+
+    def _step(self) -> None:
+        """Handle one command line, or what there is of a body."""
+        if self._body is not None:
+            self._collect(self._body)
+            return
+        line = self._buffer.next_line(self.config.limits.command_line)
+        if line is TOO_LONG:
+            self._say(self.config.replies.line_too_long)
+            return
+        if self._skip_lf:
+            self._skip_lf = False
+            line = line.removeprefix("\n")
+        self._command(line)
+
+    def _command(self, line: str) -> None:
+        config = self.config
+        if config.log_threshold == 0:
+            self._log("debug", f"received: {line}")
+        if self._first_line:
+            self._first_line = False
+            if grammar.HTTP_REQUEST.match(line):
+                self._say(config.replies.not_smtp)
+                self._close()
+                return
+        verb = grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches the empty string
+        if verb not in config.commands:
+            self._say(config.replies.unknown_command)
+            return
+        handler = _HANDLERS.get(verb)
+        if handler is None:
+            self._reply(config.replies.not_implemented, verb=verb)
+        elif self._denied and verb != "QUIT":
+            self._say(config.replies.bad_sequence)
+        elif self._in_sequence(verb):
+            handler(self, line)
+
+    def _in_sequence(self, verb: str) -> bool:
+        for rule in self.config.rules[verb]:
+            if bool(self.seen & rule.bit) is not rule.wanted:
+                self._say(getattr(self.config.replies, rule.reply))
+                if rule.log:
+                    self._debug(rule.log.format(verb=verb))
+                return False
+        return True
+
+    def _client_left(self) -> None:
+        if not len(self._buffer):
+            self._log("warn", "client has closed the channel")
+        self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._body = None
+        self._buffer = LineBuffer()
+        self._events.append(Close())
+
+    # Replies, questions and log lines
+
+    def _say(self, reply: bytes) -> None:
+        self._out.append(reply)
+
+    def _reply(self, text: str, **values: str) -> None:
+        self._out.append(wire(text.format(**values)))
+
+    def _log(self, level: str, text: str) -> None:
+        if self.config.logs(level):
+            self._events.append(Log(level, one_line(text)))
+
+    def _debug(self, text: str) -> None:
+        if self.config.log_threshold == 0:
+            self._events.append(Log("debug", one_line(text)))
+
+    def _ask(self, question: Question, resume: Callable[[Verdict], None]) -> None:
+        """Put a question; ``resume`` goes on with its verdict."""
+        self._resume = resume
+        self._events.append(question)
+
+    def _refused(self, verdict: Refuse, code: int, text: str) -> None:
+        """Reply with the callback's own code and text, or with ours: ``code`` and ``text`` (which may name ``{text}``)."""
+        if verdict.code is None:
+            self._out.append(free_reply(str(code), text.replace("{text}", verdict.text)))
+        else:
+            self._out.append(free_reply(str(verdict.code), verdict.text))
+
+    def _syntax_error(self, line: str, verb: str) -> None:
+        self._debug(f'{verb} received "{line}"')
+        self._say(self.config.replies.syntax_error)
+
+    # Connecting and greeting
+
+    def _host_checked(self, verdict: Verdict) -> None:
+        config = self.config
+        if isinstance(verdict, Refuse):
+            self._log("notice", f"access denied for {self.client}:{self.port}: {verdict.text}")
+            self._denied = True
+            self._refused(verdict, 550, config.replies.host_refused)
+            return
+        self._log("notice", f"connect from {self.client}:{self.port} on {self.name}")
+        self._reply(config.replies.greeting, server=config.server_address, banner=config.banner, timestamp=config.timestamp())
+
+    def _hello(self, line: str) -> bool:
+        """Take the client's name from a HELO or EHLO line; False, and the reply sent, when it gives none."""
+        match = grammar.HELLO.match(line)
+        if match is None or len(match[1]) > grammar.MAX_HELLO_NAME:
+            self._syntax_error(line, line[:4].upper())
+            return False
+        if not self.config.profile.hello_once:
+            self._reset()
+        self.domain = match[1]
+        self.seen |= GREETED
+        return True
+
+    def _hello_values(self) -> dict[str, str]:
+        return {"server": self.config.server_address, "domain": self.domain, "client": self.client}
+
+    def _helo(self, line: str) -> None:
+        """HELO: RFC 5321, 4.1.1.1."""
+        if self._hello(line):
+            self._reply(self.config.replies.hello, **self._hello_values())
+            self._debug(f"HELO on {self.name} from {self.domain}")
+
+    def _ehlo(self, line: str) -> None:
+        """EHLO: RFC 5321, 4.1.1.1."""
+        if not self._hello(line):
+            return
+        replies = self.config.replies
+        self._reply(replies.ehlo, **self._hello_values())
+        for name, parameters in self.config.extensions.items():
+            self._say(wire(f"250-{name} {parameters}".rstrip()))
+        self._say(wire(replies.ehlo_end))
+        self._debug(f"EHLO on {self.name} from {self.domain}")
+
+    # The mail transaction
+
+    def _reset(self) -> None:
+        self.sender = ""
+        self.recipients = []
+        self.options = ""
+        self.seen &= GREETED
+
+    def _mail(self, line: str) -> None:
+        """MAIL: RFC 5321, 4.1.1.2."""
+        found = self._path(line, "MAIL", grammar.STOCK_MAIL, grammar.MAIL)
+        if found is None:
+            return
+        path, options, address, _ = found
+        if "sender" in self.config.ask:
+            self._ask(CheckSender(address), partial(self._mail_checked, path, options, address))
+        else:
+            self._mail_checked(path, options, address, _YES)
+
+    def _mail_checked(self, path: str, options: str, address: str, verdict: Verdict) -> None:
+        if isinstance(verdict, Refuse):
+            self._log("info", f"MAIL denied user {address}")
+            self._mailbox_refused(verdict)
+            return
+        self._debug(f"MAIL FROM: {address}")
+        self.sender = path
+        self.options = options
+        self.seen |= SENDER
+        self._say(self.config.replies.mail_ok)
+
+    def _rcpt(self, line: str) -> None:
+        """RCPT: RFC 5321, 4.1.1.3. The postmaster is always welcome (4.5.1)."""
+        found = self._path(line, "RCPT", grammar.STOCK_RCPT, grammar.RCPT)
+        if found is None:
+            return
+        if len(self.recipients) >= self.config.limits.recipients:
+            self._say(self.config.replies.too_many_recipients)
+            return
+        path, _, address, local = found
+        postmaster = local.lower() == "postmaster"
+        if postmaster:
+            self._log("notice", "RCPT to postmaster")
+        if "recipient" in self.config.ask and not postmaster:
+            self._ask(CheckRecipient(address), partial(self._rcpt_checked, path, address))
+        else:
+            self._rcpt_checked(path, address, _YES)
+
+    def _rcpt_checked(self, path: str, address: str, verdict: Verdict) -> None:
+        if isinstance(verdict, Refuse):
+            self._log("info", f"RCPT denied mailbox {address}")
+            self._mailbox_refused(verdict)
+            return
+        self._debug(f"RCPT TO: {address}")
+        self.recipients.append(path)
+        self.seen |= RECIPIENT
+        self._say(self.config.replies.rcpt_ok)
+
+    def _mailbox_refused(self, verdict: Refuse) -> None:
+        if verdict.code is None:
+            self._say(self.config.replies.mailbox_refused)
+        else:
+            self._out.append(free_reply(str(verdict.code), verdict.text))
+
+    def _path(self, line: str, verb: str, loose: Pattern[str], strict: Pattern[str]) -> tuple[str, str, str, str] | None:
+        """Return the path with its brackets, what follows it, the address and its local part; None, replied, on an error."""
+        if self.config.profile.loose_paths:
+            return self._loose_path(line, verb, loose)
+        match = strict.match(line)
+        if match is None:
+            self._syntax_error(line, verb)
+            return None
+        address, parameters = match[1] or "", match[2].strip(" ")
+        if not self._known_parameters(verb, parameters):
+            return None
+        return f"<{address}>", parameters, address, address.rpartition("@")[0] or address
+
+    def _loose_path(self, line: str, verb: str, pattern: Pattern[str]) -> tuple[str, str, str, str] | None:
+        match = pattern.match(line)
+        if match is None or grammar.CONTROLS.search(line):
+            self._syntax_error(line, verb)
+            return None
+        path, options = split_path(match[1])
+        box = parse_path(path)
+        if box.error and not (path == "<>" and verb == "MAIL"):
+            self._debug(f"{verb} failed {box.error}")
+            self._say(self.config.replies.syntax_error)
+            return None
+        return path, options, box.address(self.config.hostname), box.local
+
+    def _known_parameters(self, verb: str, parameters: str) -> bool:
+        """Check MAIL's parameters: SIZE (RFC 1870) and BODY (RFC 6152). RCPT has none so far."""
+        for parameter in parameters.split():
+            name, _, value = parameter.upper().partition("=")
+            if verb == "MAIL" and name == "SIZE" and value.isdigit():
+                if len(value) > 20 or int(value) > self.config.limits.message:
+                    self._say(self.config.replies.too_large)
+                    return False
+            elif not (verb == "MAIL" and name == "BODY" and value in ("7BIT", "8BITMIME")):
+                self._say(self.config.replies.unknown_parameter)
+                return False
+        return True
+
+    def _data(self, _line: str) -> None:
+        """DATA: RFC 5321, 4.1.1.4. The trace header is made now, as the stock package does."""
+        config = self.config
+        self._debug("DATA")
+        self.id = config.new_id()
+        self._trace = trace_lines(config, self.sender, self.domain, self.client, self.id)
+        body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
+        self._body = body(config.limits.message)
+        self._say(config.replies.send_data)
+
+    def _collect(self, body: Body) -> None:
+        """Take what has come of the body; at its end, ask whether the message is welcome."""
+        data, start = self._buffer.take()
+        if start == len(data):
+            raise NeedData
+        end = body.feed(data, start)
+        if end < 0:
+            raise NeedData
+        if data[end - 1 : end] == b"\r":  # the LF of this CR, here already or still to come
+            self._skip_lf = True
+        self._buffer.give_back(data, end)
+        self._body = None
+        if body.oversize:
+            self._say(self.config.replies.too_large)
+            self._end_transaction()
+        else:
+            self._received(Content(self._trace, body.take(), body.newline))
+
+    def _received(self, content: Content) -> None:
+        config = self.config
+        if config.log_threshold == 0:
+            self._log_body(content)
+        if "deliver" in config.ask:
+            self._ask(Deliver(self.sender, tuple(self.recipients), content, self.id), self._deliver_checked)
+        else:
+            self._deliver_checked(_YES)
+
+    def _log_body(self, content: Content) -> None:
+        for line in content.lines()[len(content.trace) :]:
+            self._debug(f"received: {line}")
+        self._debug("received: .")
+
+    def _deliver_checked(self, verdict: Verdict) -> None:
+        replies = self.config.replies
+        if isinstance(verdict, Refuse):
+            self._debug(f"error in deliver: {verdict.text}")
+            self._refused(verdict, 554, replies.delivery_refused)
+        else:
+            self._reply(replies.delivered, id=self.id)
+        self._end_transaction()
+
+    def _end_transaction(self) -> None:
+        if not self.config.profile.recipients_accumulate:
+            self._reset()
+
+    # The other commands
+
+    def _rset(self, _line: str) -> None:
+        """RSET: RFC 5321, 4.1.1.5."""
+        self._debug(f"RSET on {self.name}")
+        self._reset()
+        self._say(self.config.replies.reset_ok)
+
+    def _noop(self, _line: str) -> None:
+        """NOOP: RFC 5321, 4.1.1.9."""
+        self._debug("NOOP: ")
+        self._say(self.config.replies.noop_ok)
+
+    def _help(self, line: str) -> None:
+        """HELP: RFC 5321, 4.1.1.8."""
+        replies = self.config.replies
+        match = grammar.STOCK_HELP.match(line if self.config.profile.stock_replies else line.upper())
+        topic = (match[1] or "") if match else ""
+        lines = self.config.help.get(topic)
+        if lines is None:
+            self._reply(replies.help_unknown, topic=topic)
+            return
+        for text in lines:
+            self._say(wire(f"214-{text}"))
+        self._say(replies.help_end)
+
+    def _quit(self, _line: str) -> None:
+        """QUIT: RFC 5321, 4.1.1.10."""
+        self._debug(f"QUIT on {self.name}")
+        self._reply(self.config.replies.goodbye, server=self.config.server_address)
+        self._close()
+
+
+_HANDLERS: Final[dict[str, Callable[[Session, str], None]]] = {
+    "HELO": Session._helo,
+    "EHLO": Session._ehlo,
+    "MAIL": Session._mail,
+    "RCPT": Session._rcpt,
+    "DATA": Session._data,
+    "RSET": Session._rset,
+    "NOOP": Session._noop,
+    "HELP": Session._help,
+    "QUIT": Session._quit,
+}
