@@ -146,6 +146,34 @@ class Session:
         self._resume = None
         resume(verdict)
 
+    def assign(self, name: str, values: list[str]) -> None:
+        """Set an item of the session's state by its name in the stock package: what scripts do with ``::smtpd::state``.
+
+        Arguments:
+            name: ``domain``, ``from``, ``to``, ``options``, ``id`` or ``access``; other names are the script's own affair.
+            values: the value; for ``to`` one element per forward-path, else one in all.
+        """
+        value = values[0] if values else ""
+        match name:
+            case "domain":
+                self.domain = value
+                self._note(GREETED, bool(value))
+            case "from":
+                self.sender = value
+                self._note(SENDER, bool(value))
+            case "to":
+                self.recipients = list(values)
+                self._note(RECIPIENT, bool(values))
+            case "options":
+                self.options = value
+            case "id":
+                self.id = value
+            case "access":
+                self._denied = value == "denied"
+
+    def _note(self, bit: int, seen: bool) -> None:
+        self.seen = self.seen | bit if seen else self.seen & ~bit
+
     def take_output(self) -> bytes:
         """Return the reply bytes since the last call."""
         if not self._out:

@@ -1,0 +1,170 @@
+"""Python callbacks: how one is found, checked and called, and what its exception means.
+
+A callback says yes by returning, and no by raising: :exc:`Refused` chooses the reply, any other exception gets the reply that
+an error in a Tcl callback gets.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pysmtpd.core.events import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Question, Refuse, Verdict
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+Callback: TypeAlias = Callable[..., object]
+
+#: The options that take a callback, and the question each one answers.
+CALLBACK_OPTIONS: Mapping[str, str] = {
+    "deliver": "deliver",
+    "deliverMIME": "deliver",
+    "validate_host": "host",
+    "validate_sender": "sender",
+    "validate_recipient": "recipient",
+}
+
+
+class Refused(Exception):  # noqa: N818 # reads as what it says: raise Refused(451, "later")
+    """Raised by a callback to refuse with a reply of its own.
+
+    Arguments:
+        code: the reply code, 400 to 599 (RFC 5321, 4.2.1).
+        text: the text of the reply; line breaks make it a multi-line reply.
+
+    Raises ValueError for a code out of range.
+    """
+
+    def __init__(self, code: int, text: str = "") -> None:
+        if not (isinstance(code, int) and 400 <= code <= 599):
+            raise ValueError(f"reply code {code!r} cannot refuse: must be a number from 400 to 599")
+        super().__init__(code, text)
+        self.code = code
+        self.text = text or "Refused"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class ConfigurationError(TypeError, ValueError):
+    """An option or a callback that cannot be used. The message names it, its value, and what is allowed."""
+
+
+def find_callback(name: str) -> Callback:
+    """Return the function that ``MODULE:FUNCTION`` names; FUNCTION may be dotted (``Class.method``).
+
+    Modules are looked up as Python would from the working directory. Raises ConfigurationError.
+    """
+    module_name, colon, path = name.partition(":")
+    if not (module_name and colon and path):
+        raise ConfigurationError(f'"{name}" does not name a Python function: must be MODULE:FUNCTION')
+    found: Any = load_module(module_name)
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ConfigurationError(f'module "{module_name}" has no function "{path}" (in {_origin(module_name)})') from None
+    return check_callback(name, found)
+
+
+def load_module(name: str) -> ModuleType:
+    """Import a module, the working directory searched first. Raises ConfigurationError saying where was looked."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            places = ", ".join(place or "the working directory" for place in sys.path)
+            raise ConfigurationError(f'cannot find the Python module "{name}"; looked in {places}') from None
+        raise ConfigurationError(f'cannot import the Python module "{name}": {_describe(error)}') from error
+    except BaseException as error:
+        raise ConfigurationError(f'cannot import the Python module "{name}": {_describe(error)}') from error
+
+
+def callbacks_in(module: str | ModuleType) -> dict[str, Callback]:
+    """Return the callbacks that a module defines, by option name. Raises ConfigurationError when it defines none."""
+    if isinstance(module, str):
+        module = load_module(module)
+    found = {name: check_callback(name, getattr(module, name)) for name in CALLBACK_OPTIONS if hasattr(module, name)}
+    if not found:
+        raise ConfigurationError(
+            f'module "{module.__name__}" (in {_origin(module.__name__)}) defines no callback: must have at least one of '
+            + ", ".join(CALLBACK_OPTIONS)
+        )
+    return found
+
+
+def check_callback(name: str, function: object) -> Callback:
+    """Return ``function`` when it can be a plain callback. Raises ConfigurationError naming it when not."""
+    if not callable(function):
+        raise ConfigurationError(f"{name} is {type(function).__name__} {function!r}: must be a function")
+    if _is_coroutine_function(function):
+        raise ConfigurationError(f"{name} is a coroutine function, and nothing here can await it: must be a plain function")
+    return function
+
+
+def _is_coroutine_function(function: object) -> bool:
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return bool(code is not None and code.co_flags & 0x80)  # CO_COROUTINE; saves the import of inspect
+
+
+def _origin(module_name: str) -> str:
+    return getattr(sys.modules.get(module_name), "__file__", None) or "no file"
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def question_kind(question: Question) -> str:
+    """Return the name a question goes by in ``Config.ask``."""
+    match question:
+        case CheckHost():
+            return "host"
+        case CheckSender():
+            return "sender"
+        case CheckRecipient():
+            return "recipient"
+        case Deliver():
+            return "deliver"
+
+
+def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdict:
+    """Put a question to the Python callback that answers it and return the verdict; yes when there is none.
+
+    Never raises: whatever a callback raises, SystemExit and KeyboardInterrupt included, refuses.
+    """
+    try:
+        _call(callbacks, question)
+    except Refused as refusal:
+        return Refuse(refusal.text, refusal.code)
+    except BaseException as error:
+        return Refuse(str(error) or type(error).__name__)
+    return Accept()
+
+
+def _call(callbacks: Mapping[str, Callback], question: Question) -> None:
+    match question:
+        case CheckHost(address) if "validate_host" in callbacks:
+            callbacks["validate_host"](address)
+        case CheckSender(address) if "validate_sender" in callbacks:
+            callbacks["validate_sender"](address)
+        case CheckRecipient(address) if "validate_recipient" in callbacks:
+            callbacks["validate_recipient"](address)
+        case Deliver() if "deliverMIME" in callbacks:
+            callbacks["deliverMIME"](parse_message(question.content.text()))
+        case Deliver(sender, recipients, content) if "deliver" in callbacks:
+            callbacks["deliver"](sender, list(recipients), content.lines())
+        case _:
+            pass
+
+
+def parse_message(text: bytes) -> "EmailMessage":
+    """Return a message as an ``email.message.EmailMessage`` (policy ``default``)."""
+    from email import message_from_bytes
+    from email.policy import default
+
+    return message_from_bytes(text, policy=default)

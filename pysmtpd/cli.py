@@ -1,0 +1,143 @@
+"""The command `pysmtpd`: its words, its usage errors, and which module does the work.
+
+Each subcommand imports what it needs when it runs, so that `pysmtpd tcl-path` loads neither tkinter nor asyncio.
+Errors are one line on stderr that starts with the command's name; the exit code is 2 for wrong usage, 1 for the rest.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+_SHELLS = ("tclsh", "wish")
+_SHELL_OPTIONS_WITH_VALUE = ("--callbacks",)
+_USAGE = 2
+_FAILURE = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    A shell that has started ends the process itself, as tclsh does, and does not come back here.
+
+    Arguments:
+        argv: the words after the command's name; sys.argv's by default.
+
+    Raises:
+        SystemExit: code 2 for wrong usage, which was then said on stderr; code 0 after --help and --version.
+    """
+    words, script = _split_off_script(list(sys.argv[1:] if argv is None else argv))
+    options = _parser().parse_args(words)
+    options.script = script
+    code: int = options.run(options)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_USAGE, f"{self.prog}: {message} (try: {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="pysmtpd", description="An SMTP server for testing mail clients, shared by Python and Tcl.")
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_shell(commands, "tclsh", "a tclsh inside Python, with the package smtpd ready to be required")
+    _add_shell(commands, "wish", "the same with Tk")
+    path = commands.add_parser(
+        "tcl-path",
+        allow_abbrev=False,
+        help="print the folder to put on TCLLIBPATH",
+        description="Print the folder to put on TCLLIBPATH, as a Tcl list: a path with spaces stands in braces. "
+        "Use it as TCLLIBPATH=$(pysmtpd tcl-path).",
+    )
+    path.set_defaults(run=_print_tcl_path)
+    return parser
+
+
+def _add_shell(commands: "argparse._SubParsersAction[_Parser]", name: str, purpose: str) -> None:
+    shell = commands.add_parser(
+        name,
+        allow_abbrev=False,
+        help=purpose,
+        usage=f"pysmtpd {name} [--callbacks MODULE] [--] [-encoding NAME] [SCRIPT [ARG ...]]",
+        description=f"Run {purpose}. Behaves as {name} does: runs SCRIPT, or reads commands from standard input, with a "
+        "prompt on a terminal. All words after SCRIPT belong to the script.",
+    )
+    shell.add_argument(
+        "--callbacks",
+        metavar="MODULE",
+        help="Python module whose functions deliver, validate_sender, ... replace the callbacks that the script "
+        "configures; found as from the current folder (also: PYSMTPD_CALLBACKS in the environment)",
+    )
+    shell.set_defaults(run=_run_shell, shell=name)
+
+
+class _Version(argparse.Action):
+    """Prints the version; looks it up only when asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"{parser.prog} {_version()}")
+        parser.exit()
+
+
+def _version() -> str:
+    import tomllib
+    from importlib import metadata
+
+    # A checkout that nobody installed has no metadata, but it has the file the metadata is made from.
+    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    return metadata.version("pysmtpd")
+
+
+def _split_off_script(words: list[str]) -> tuple[list[str], list[str]]:
+    """Cut a shell's command line before the script, so that argparse never sees the script's own options."""
+    if words[:1] not in ([name] for name in _SHELLS):
+        return words, []
+    end = 1
+    while end < len(words) and words[end].startswith("-") and words[end] != "-encoding":
+        if words[end] == "--":
+            return words[:end], words[end + 1 :]
+        end += 2 if words[end] in _SHELL_OPTIONS_WITH_VALUE else 1
+    return words[:end], words[end:]
+
+
+def _run_shell(options: argparse.Namespace) -> int:
+    try:
+        from pysmtpd import embedded
+    except ImportError as error:
+        if error.name not in ("tkinter", "_tkinter"):
+            raise
+        return _fail(options.shell, "this Python has no tkinter; on Debian and Ubuntu: apt install python3-tk")
+    try:
+        return embedded.run(options.script, callbacks=options.callbacks, with_tk=options.shell == "wish")
+    except embedded.StartError as error:
+        return _fail(options.shell, str(error))
+
+
+def _print_tcl_path(options: argparse.Namespace) -> int:
+    from pysmtpd import location
+
+    try:
+        folder = location.tcl_path()
+    except FileNotFoundError as error:
+        return _fail("tcl-path", str(error))
+    location.record_interpreter(folder)
+    sys.stdout.buffer.write(os.fsencode(location.as_tcl_list(folder)) + b"\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _fail(command: str, message: str) -> int:
+    line = " ".join(message.split())
+    print(f"pysmtpd {command}: {line}", file=sys.stderr)
+    return _FAILURE

@@ -1,0 +1,118 @@
+"""The asyncio driver: a protocol per connection, and a thread that runs the loop for those who have none."""
+
+import asyncio
+import atexit
+import socket
+import threading
+from collections.abc import Callable
+from typing import assert_never
+
+from pysmtpd.callbacks import put_question
+from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Deliver, Log, Session
+from pysmtpd.options import Options
+
+
+class Connection(asyncio.Protocol):
+    """One connection, and its session.
+
+    Arguments:
+        options: the server's settings and callbacks.
+        log: what takes a line for the log.
+    """
+
+    __slots__ = ("_log", "_options", "_session", "_transport")
+
+    def __init__(self, options: Options, log: Callable[[Log], None]) -> None:
+        self._options = options
+        self._log = log
+        self._transport: asyncio.Transport
+        self._session: Session
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected: greet it."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 # servers of streams make no other
+        self._transport = transport
+        address, port = transport.get_extra_info("peername")[:2]
+        address = address.removeprefix("::ffff:") if "." in address else address
+        self._session = Session(self._options.config, address, port, f"{address}:{port}")
+        self._session.start()
+        self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._session.receive(data)
+        self._go_on()
+
+    def eof_received(self) -> bool:
+        """The client has ended its side; what it asked for is still answered, then the session closes the connection."""
+        self._session.receive_eof()
+        self._go_on()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read its replies: read no more of its commands until it does."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has read its replies."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _go_on(self) -> None:
+        """The driver's loop, as :mod:`pysmtpd.core` has it."""
+        session = self._session
+        while True:
+            event = session.next_event()
+            output = session.take_output()
+            if output:
+                self._transport.write(output)
+            match event:
+                case None:
+                    return
+                case Log():
+                    self._log(event)
+                case Close():
+                    self._transport.close()
+                    return
+                case CheckHost() | CheckSender() | CheckRecipient() | Deliver():
+                    session.answer(put_question(self._options.callbacks, event))
+                case _:
+                    assert_never(event)
+
+
+class Loop:
+    """An event loop in a daemon thread, and the sockets it serves."""
+
+    def __init__(self, options: Options, log: Callable[[Log], None]) -> None:
+        self._options = options
+        self._log = log
+        self._loop = asyncio.new_event_loop()
+        self._servers: dict[socket.socket, asyncio.Server] = {}
+        self._thread = threading.Thread(target=self._loop.run_forever, name="pysmtpd", daemon=True)
+        self._thread.start()
+        atexit.register(self._end)
+
+    def serve(self, listener: socket.socket) -> None:
+        """Accept connections on a listening socket from now on."""
+        self._servers[listener] = asyncio.run_coroutine_threadsafe(self._serve(listener), self._loop).result()
+
+    async def _serve(self, listener: socket.socket) -> asyncio.Server:
+        return await self._loop.create_server(lambda: Connection(self._options, self._log), sock=listener)
+
+    def release(self, listener: socket.socket) -> None:
+        """Stop accepting and close the listening socket; connections stay. May be called from a callback."""
+        server = self._servers.pop(listener)
+        if threading.current_thread() is self._thread:
+            server.close()
+        else:
+            asyncio.run_coroutine_threadsafe(self._close(server), self._loop).result()
+
+    async def _close(self, server: asyncio.Server) -> None:
+        server.close()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(1.0)
+        if not self._thread.is_alive():
+            self._loop.close()

@@ -1,0 +1,79 @@
+"""The frames on the pipes between a stock tclsh and its Python child: ``tcl/link-pipe.tcl`` has the other end.
+
+A frame is a header, payload length (4 octets, big-endian), operation (1), session number (4), and the payload. Texts in a
+payload are UTF-8, each behind its length in 4 octets; reply bytes and message texts stand as they are.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+HEADER: Final = struct.Struct(">IBI")
+_LENGTH: Final = struct.Struct(">I")
+
+# From Tcl.
+OPEN: Final = 1  # client, port, channel
+RECEIVE: Final = 2  # bytes from the client
+END: Final = 3
+ANSWER: Final = 4  # nothing for yes; else Tcl return code, result, errorCode
+FORGET: Final = 5
+ASSIGN: Final = 6  # name, values
+CONFIGURE: Final = 7  # settings; answered by RESULT
+CALL: Final = 8  # function, arguments; answered by RESULT
+
+# To Tcl.
+WRITE: Final = 16  # reply bytes
+LOG: Final = 17  # a Tcl list: level, text
+ASK: Final = 18  # a Tcl list: the question
+ASK_DELIVER: Final = 19  # length and a Tcl list: the question; the message's text
+CLOSE: Final = 20
+RESULT: Final = 21  # a Tcl list: ok and a value, or error, message, errorCode
+PRINT: Final = 22  # text for the script's stdout
+TAKEN: Final = 23  # a large chunk has been used up
+
+
+def frame(operation: int, number: int, payload: bytes) -> bytes:
+    """Return one frame."""
+    return HEADER.pack(len(payload), operation, number) + payload
+
+
+def texts(payload: bytes) -> list[str]:
+    """Return the texts of a payload."""
+    found = []
+    position = 0
+    while position < len(payload):
+        (length,) = _LENGTH.unpack_from(payload, position)
+        position += 4
+        found.append(payload[position : position + length].decode("utf-8", "surrogateescape"))
+        position += length
+    return found
+
+
+class FrameReader:
+    """Cuts a stream into frames."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._needed = HEADER.size
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """Take bytes and yield each frame that is whole now: operation, session number, payload."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size < self._needed:
+            return
+        stream = b"".join(self._parts) if len(self._parts) > 1 else data
+        position = 0
+        while True:
+            self._needed = HEADER.size
+            if len(stream) - position < self._needed:
+                break
+            length, operation, number = HEADER.unpack_from(stream, position)
+            self._needed += length
+            if len(stream) - position < self._needed:
+                break
+            yield operation, number, stream[position + HEADER.size : position + self._needed]
+            position += self._needed
+        self._parts = [stream[position:]] if position < len(stream) else []
+        self._size = len(stream) - position

@@ -1,0 +1,204 @@
+"""The child-process driver: the engine in a Python that a stock tclsh started, over its stdin and stdout.
+
+Run as a file by ``tcl/link-pipe.tcl``. What is not needed to take the first mail is imported when it is. The child ends when its
+stdin does, which is when the script ends, by whatever road.
+"""
+
+import contextlib
+import io
+import os
+import sys
+import threading
+import time
+
+if __name__ == "__main__":
+    # Started as a file, with nothing on the path but the standard library: the package stands two folders up.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from pysmtpd.callbacks import ConfigurationError
+from pysmtpd.drivers import frames
+from pysmtpd.drivers.tcl import Action, TclEngine, overrides_from_environment
+from pysmtpd.drivers.tcl_values import tcl_value
+
+_READ_SIZE = 1 << 20
+#: Chunks of this size and more are counted by the Tcl side and taken back with TAKEN, so that a client cannot run ahead.
+LARGE_CHUNK = 16_384
+#: How long a Python callback may go on after the script has gone, in seconds.
+_GRACE = 2.0
+
+
+class Child:
+    """The loop between the two pipes.
+
+    Arguments:
+        source: the descriptor frames come from.
+        sink: the descriptor frames go to.
+    """
+
+    def __init__(self, source: int, sink: int) -> None:
+        self._source = source
+        self._sink = sink
+        self._engine = TclEngine()
+        self._reader = frames.FrameReader()
+        self._out: list[bytes] = []
+        self._writing = threading.Lock()  # a callback's own threads print, too
+        self._watching = False
+
+    def run(self) -> None:
+        """Serve until the other end closes."""
+        while data := os.read(self._source, _READ_SIZE):
+            for operation, number, payload in self._reader.feed(data):
+                self._handle(operation, number, payload)
+            self.flush()
+
+    def send(self, operation: int, number: int, payload: bytes) -> None:
+        """Put a frame out with the next flush."""
+        self._out.append(frames.frame(operation, number, payload))
+
+    def flush(self) -> None:
+        """Write all that is waiting. Ends the process when there is nobody to write to."""
+        with self._writing:
+            out, self._out = self._out, []
+            view = memoryview(b"".join(out))
+            try:
+                while view:
+                    view = view[os.write(self._sink, view) :]
+            except BrokenPipeError:
+                os._exit(0)
+
+    def _handle(self, operation: int, number: int, payload: bytes) -> None:
+        engine = self._engine
+        match operation:
+            case frames.RECEIVE:
+                self._perform(number, engine.receive(number, payload))
+                if len(payload) >= LARGE_CHUNK:
+                    self.send(frames.TAKEN, number, b"")
+            case frames.ANSWER:
+                values = frames.texts(payload)
+                self._perform(number, engine.answer(number, int(values[0]), *values[1:]) if values else engine.answer(number))
+            case frames.OPEN:
+                client, port, name = frames.texts(payload)
+                self._perform(number, engine.open(number, client, int(port), name))
+            case frames.END:
+                self._perform(number, engine.end(number))
+            case frames.FORGET:
+                engine.forget(number)
+            case frames.ASSIGN:
+                name, *values = frames.texts(payload)
+                engine.assign(number, name, values)
+            case frames.CONFIGURE:
+                self._result(self._configure(frames.texts(payload)))
+            case frames.CALL:
+                self._watch()
+                name, *arguments = frames.texts(payload)
+                self._result(engine.call(name, arguments))
+
+    def _result(self, result: tuple[object, ...]) -> None:
+        self.send(frames.RESULT, 0, tcl_value(result).encode("utf-8", "surrogateescape"))
+
+    def _configure(self, settings: list[str]) -> tuple[object, ...]:
+        """Take the settings; the value is what to tell clients should this process end before them."""
+        try:
+            if settings[:2] == ["overrides", "environment"]:
+                del settings[:2]
+                self._watch()
+                self._engine.use_overrides(overrides_from_environment())
+            self._engine.configure(zip(settings[::2], settings[1::2], strict=True))
+        except (ConfigurationError, ValueError) as error:
+            return "error", str(error), "PYSMTPD CONFIGURE"
+        return "ok", self._engine.config.unavailable()
+
+    def _perform(self, number: int, actions: list[Action]) -> None:
+        due = actions
+        while due:
+            actions, due = due, []
+            for action, argument in actions:
+                match action:
+                    case "write":
+                        self.send(frames.WRITE, number, argument)
+                    case "ask":
+                        self._ask(number, argument)
+                    case "python":
+                        self._watch()
+                        self.flush()
+                        due = self._engine.resolve(number)
+                    case "log":
+                        self.send(frames.LOG, number, tcl_value(argument).encode("latin-1", "replace"))
+                    case "close":
+                        self.send(frames.CLOSE, number, b"")
+
+    def _ask(self, number: int, question: tuple[object, ...]) -> None:
+        if question[0] == "deliver":
+            *head, text = question
+            header = tcl_value(head).encode("latin-1", "replace")
+            assert isinstance(text, bytes)  # noqa: S101 # a delivery's last value is its text
+            self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + text)
+        else:
+            self.send(frames.ASK, number, tcl_value(question).encode("latin-1", "replace"))
+
+    def _watch(self) -> None:
+        """Before Python callbacks run: see to it that one that never returns does not outlive the script."""
+        if not self._watching:
+            self._watching = True
+            threading.Thread(target=_leave_with_script, args=(self._source,), daemon=True).start()
+
+
+def _leave_with_script(source: int) -> None:
+    """Wait until the other end of the pipe is gone, then give the main thread a moment to notice by itself."""
+    import select
+
+    poll = select.poll()
+    poll.register(source, 0)  # no event asked for: only the hang-up is reported
+    poll.poll()
+    time.sleep(_GRACE)
+    os._exit(0)
+
+
+class ScriptOutput(io.RawIOBase):
+    """Where Python callbacks print to: the script's own stdout, at the other end of the pipe."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def writable(self) -> bool:
+        """Tell that one can write here."""
+        return True
+
+    def write(self, data: "bytes | bytearray | memoryview") -> int:  # type: ignore[override] # narrower than typeshed's Buffer
+        """Send output, in UTF-8, at once."""
+        self._child.send(frames.PRINT, 0, bytes(data))
+        self._child.flush()
+        return len(data)
+
+
+def _take_over_standard_streams() -> tuple[int, int]:
+    """Keep stdin and stdout for the frames alone, whatever a callback does with them; return their new descriptors."""
+    source, sink = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)  # what a callback's own child processes print
+    os.close(nothing)
+    return source, sink
+
+
+def _widen(*pipes: int) -> None:
+    """Let a pipe hold 1 MiB where the system allows it: a large body then crosses in few turns."""
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import fcntl
+
+        for pipe in pipes:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _READ_SIZE)
+
+
+def main() -> None:
+    """Run the child."""
+    source, sink = _take_over_standard_streams()
+    _widen(source, sink)
+    child = Child(source, sink)
+    sys.stdout = io.TextIOWrapper(ScriptOutput(child), encoding="utf-8", write_through=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        child.run()
+
+
+if __name__ == "__main__":
+    main()

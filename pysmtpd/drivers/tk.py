@@ -1,0 +1,81 @@
+"""The in-process driver: the engine inside the Python that tkinter's Tcl runs in.
+
+The engine is a handful of Tcl commands, ``::pysmtpd::engine::*``, called by ``tcl/link-tk.tcl``. None of them ever raises
+into Tcl (tkinter would lose the message): what goes wrong comes back as the action ``broken``.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from pysmtpd.callbacks import ConfigurationError
+from pysmtpd.drivers.tcl import Action, TclEngine
+from pysmtpd.location import tcl_path
+
+#: How much one readable event reads at most, so that one busy client does not keep the others waiting.
+READ_SIZE = 262_144
+
+
+class TkLink:
+    """The engine's commands in one Tcl interpreter.
+
+    Arguments:
+        interpreter: what ``tkinter.Tcl()`` or ``tkinter.Tk()`` returned.
+        engine: the engine to offer.
+    """
+
+    def __init__(self, interpreter: Any, engine: TclEngine) -> None:
+        self.interpreter = interpreter
+        self.engine = engine
+        self._tk = interpreter.tk
+
+    def install(self) -> None:
+        """Create the commands and load the Tcl side: the package is provided, whatever else is on ``auto_path``."""
+        self._tk.eval("namespace eval ::pysmtpd::engine {}")
+        for name, command in self._commands().items():
+            self._tk.createcommand(f"::pysmtpd::engine::{name}", command)
+        self._tk.call("source", str(tcl_path() / "smtpd.tcl"))
+
+    def _commands(self) -> dict[str, Callable[..., object]]:
+        return {
+            "configure": self._configure,
+            "open": _guarded(lambda number, client, port, name: self.engine.open(int(number), client, int(port), name)),
+            "receive": _guarded(self._receive),
+            "answer": _guarded(lambda number, *verdict: self.engine.answer(int(number), *_verdict(verdict))),
+            "resolve": _guarded(lambda number: self.engine.resolve(int(number))),
+            "forget": lambda number: self.engine.forget(int(number)),
+            "assign": lambda number, name, *values: self.engine.assign(int(number), name, list(values)),
+            "call": lambda name, *arguments: self.engine.call(name, list(arguments)),
+            "unavailable": self.engine.config.unavailable,
+        }
+
+    def _configure(self, *settings: str) -> str:
+        """Take the settings; return what is wrong with them, or nothing."""
+        try:
+            self.engine.configure(zip(settings[::2], settings[1::2], strict=True))
+        except (ConfigurationError, ValueError) as error:
+            return str(error)
+        return ""
+
+    def _receive(self, number: str, channel: str) -> list[Action]:
+        data = self._tk.call("read", channel, READ_SIZE)
+        if not data:
+            return self.engine.end(int(number)) if self._tk.getboolean(self._tk.call("eof", channel)) else []
+        return self.engine.receive(int(number), data if isinstance(data, bytes) else data.encode("latin-1"))
+
+
+def _verdict(values: tuple[str, ...]) -> tuple[Any, ...]:
+    return (int(values[0]), *values[1:]) if values else ()
+
+
+def _guarded(command: Callable[..., list[Action]]) -> Callable[..., tuple[object, ...]]:
+    """Make a command return its actions as one flat list, and any exception as the action ``broken``."""
+
+    @functools.wraps(command)
+    def guarded(*arguments: str) -> tuple[object, ...]:
+        try:
+            return tuple(part for action in command(*arguments) for part in action)
+        except BaseException as error:
+            return "broken", f"{type(error).__name__}: {error}"
+
+    return guarded

@@ -1,0 +1,115 @@
+"""The options of a server as Python gives them: names checked, values checked, put into a core ``Config``."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pysmtpd.callbacks import CALLBACK_OPTIONS, Callback, ConfigurationError, check_callback
+from pysmtpd.core import Config
+from pysmtpd.core.profile import QUIRKS, profile_named
+
+
+class Options:
+    """A server's options by their names in the stock package, and the callbacks among them.
+
+    Beside those: ``profile``, and each quirk by its name. Options of :class:`Config` are changed in place, so that live
+    sessions see them.
+
+    Arguments:
+        config: the settings to keep in step.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.callbacks: dict[str, Callback] = {}
+        self.serveraddr = ""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all options."""
+        return (*CALLBACK_OPTIONS, *_PLAIN_OPTIONS, *QUIRKS)
+
+    def get(self, name: str) -> Any:
+        """Return an option's value; None for a callback that is not set. Raises ConfigurationError naming the options."""
+        name = self._known(name)
+        if name in CALLBACK_OPTIONS:
+            return self.callbacks.get(name)
+        if name in QUIRKS:
+            return getattr(self.config.profile, name)
+        return _GETTERS[name](self)
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Set options: all of them, or none where one is refused. Raises ConfigurationError."""
+        checked = {self._known(name): value for name, value in values.items()}
+        for name, value in checked.items():
+            _check(name, value)
+        # The profile first: it brings a banner of its own, and the quirks it is to have may be named beside it.
+        for name in sorted(checked, key=lambda name: name != "profile"):
+            self._set(name, checked[name])
+
+    def _known(self, name: str) -> str:
+        bare = name.lstrip("-")
+        if bare not in self.names():
+            raise ConfigurationError(f'unknown option "{name}": must be one of {", ".join(self.names())}')
+        return bare
+
+    def _set(self, name: str, value: Any) -> None:
+        config = self.config
+        if name in CALLBACK_OPTIONS:
+            self._set_callback(name, value)
+        elif name in QUIRKS:
+            self._use_profile(config.profile.with_quirks(**{name: value}))
+        elif name == "profile":
+            self._use_profile(profile_named(value))
+        elif name == "banner":
+            config.banner = value
+        elif name == "loglevel":
+            config.log_to(value)
+        else:
+            self.serveraddr = value
+            config.server_address = value or config.hostname
+
+    def _use_profile(self, profile: Any) -> None:
+        banner = self.config.banner
+        dialect = self.config.replies
+        self.config.use_profile(profile)
+        if self.config.replies is dialect:
+            self.config.banner = banner
+
+    def _set_callback(self, name: str, value: Callback | str | None) -> None:
+        if value is None or isinstance(value, str):  # the empty string, as Tcl has it
+            self.callbacks.pop(name, None)
+        else:
+            self.callbacks[name] = value
+        self.config.ask = frozenset(CALLBACK_OPTIONS[option] for option in self.callbacks)
+
+
+def _check(name: str, value: Any) -> None:
+    if name in CALLBACK_OPTIONS:
+        if value is not None and value != "":
+            check_callback(name, value)
+    elif name in QUIRKS:
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{name} is {value!r}: must be True or False")
+    elif not isinstance(value, str):
+        raise ConfigurationError(f"{name} is {value!r}: must be a string")
+    elif name == "profile":
+        _named(name, profile_named, value)
+    elif any(character in value for character in "\r\n\0"):
+        raise ConfigurationError(f"{name} is {value!r}: must be a single line")
+    elif name == "loglevel":
+        _named(name, Config(str, str, "").log_to, value)
+
+
+def _named(name: str, check: Callable[[str], object], value: str) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
+
+
+_GETTERS: Mapping[str, Callable[[Options], str]] = {
+    "profile": lambda options: options.config.profile.name,
+    "banner": lambda options: options.config.banner,
+    "loglevel": lambda options: options.config.log_level,
+    "serveraddr": lambda options: options.serveraddr,
+}
+_PLAIN_OPTIONS = tuple(_GETTERS)

@@ -1,0 +1,216 @@
+# Callbacks: running the script's own code for the engine, and calling Python from a script.
+#
+# What a client sent reaches a callback as one argument of a list, always: no text of a client's is ever made part of a script.
+
+namespace eval ::pysmtpd {
+    variable version 0.1.0
+
+    # A callback runs in a procedure frame inside ::smtpd that has the channel's name in a variable: scripts say
+    # [upvar 1 channel ch; ::smtpd::state $ch client_addr] to learn who the client is. The catch stands inside the frame,
+    # so that a callback's [return -code return] is one of its outcomes.
+    variable validator {{channel prefix address} {
+        list [catch {{*}$prefix $address} message settings] $message $settings
+    } ::smtpd}
+    variable delivery {{channel} {
+        list [catch {deliver $channel} message settings] $message $settings
+    } ::smtpd}
+}
+
+# ::pysmtpd::version --
+#
+#   Return the version of this implementation; [package present smtpd] is the version of the interface.
+#
+proc ::pysmtpd::version {} {
+    variable version
+    return $version
+}
+
+# ::pysmtpd::call --
+#
+#   Call a Python function. Also a command prefix that every callback option takes: Python is then called without a
+#   detour over Tcl.
+#
+# Arguments:
+#   function  MODULE:FUNCTION, looked up as Python would from the working directory
+#   args      the function's arguments, as strings
+#
+# Results:
+#   What the function returns: lists and dictionaries as such, None as the empty string. An exception is an error with
+#   errorCode PYTHON and the exception's name; pysmtpd.Refused(code, text) one with errorCode SMTP and the code.
+#
+proc ::pysmtpd::call {function args} {
+    link::ready
+    return [Result [link::call $function $args]]
+}
+
+# ::pysmtpd::Result --
+#
+#   Return the engine's answer, or raise it where it is an error.
+#
+proc ::pysmtpd::Result {answer} {
+    lassign $answer outcome value code
+    if {$outcome eq "ok"} {
+        return $value
+    }
+    return -code error -level 2 -errorcode $code $value
+}
+
+# ::pysmtpd::Prefix --
+#
+#   Return a callback option's command prefix. An unqualified command is the script's global one before it is one of ours:
+#   a script's [proc deliver] is not ::smtpd::deliver.
+#
+proc ::pysmtpd::Prefix {option} {
+    set prefix $::smtpd::options($option)
+    set command [lindex $prefix 0]
+    if {![string match ::* $command] && [namespace which -command ::$command] ne ""} {
+        lset prefix 0 ::$command
+    }
+    return $prefix
+}
+
+# ::pysmtpd::HasMessage --
+#
+#   Tell whether there is anything to deliver in a session.
+#
+proc ::pysmtpd::HasMessage {channel} {
+    upvar ::smtpd::state_$channel State
+    return [expr {$State(from) ne "" && $State(to) ne "" && $State(data) ne ""}]
+}
+
+# ::pysmtpd::Callback --
+#
+#   Run the callback that answers a question.
+#
+# Arguments:
+#   kind     host, sender, recipient or deliver
+#   channel  the session's connection
+#   values   the address to check; or the text of the message
+#
+# Results:
+#   Nothing when the callback returned; else its return code, result and errorCode.
+#
+proc ::pysmtpd::Callback {kind channel values} {
+    variable validator
+    variable delivery
+    if {$kind eq "deliver"} {
+        set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
+        lassign [apply $delivery $channel] code result settings
+    } elseif {[catch {Prefix validate_$kind} prefix]} {
+        lassign [list 1 $prefix {}] code result settings
+    } else {
+        lassign [apply $validator $channel $prefix [lindex $values 0]] code result settings
+    }
+    if {$code == 0} {
+        return {}
+    }
+    return [list $code $result [expr {[dict exists $settings -errorcode] ? [dict get $settings -errorcode] : "NONE"}]]
+}
+
+# ::pysmtpd::SetOption --
+#
+#   Set one option of the server. Raises an error that names the option when there is none of the name.
+#
+proc ::pysmtpd::SetOption {option value} {
+    upvar #0 ::smtpd::options options
+    switch -- $option {
+        -loglevel {
+            ${::smtpd::log}::setlevel $value
+        }
+        -deliverMIME - -deliver - -validate_host - -validate_sender - -validate_recipient {
+            SetCallback [string range $option 1 end] $value
+        }
+        -banner {
+            set options(banner) $value
+        }
+        -usetls {
+            set options(usetls) [string is true -strict $value]
+        }
+        default {
+            if {$option ni $::smtpd::tlsopts} {
+                return -code error -level 2 "unknown option: \"$option\": must be one of -deliverMIME, -deliver,\
+                    -validate_host, -validate_recipient, -validate_sender or an option suitable to tls::init"
+            }
+            dict set options(tlsopts) $option $value
+        }
+    }
+}
+
+# ::pysmtpd::SetCallback --
+#
+#   Set a callback option. One that calls Python is looked up now: a missing module is an error here, not a refused mail.
+#
+proc ::pysmtpd::SetCallback {name prefix} {
+    upvar #0 ::smtpd::options options
+    set before $options($name)
+    set options($name) $prefix
+    if {[CallsPython $prefix] && [catch {link::ready} message settings]} {
+        set options($name) $before
+        return -code error -level 3 -errorcode [dict get $settings -errorcode] "-$name: $message"
+    }
+}
+
+# ::pysmtpd::CallsPython --
+#
+#   Tell whether a command prefix is a call of Python.
+#
+proc ::pysmtpd::CallsPython {prefix} {
+    return [expr {![catch {lindex $prefix 0} command] && $command in {::pysmtpd::call pysmtpd::call}}]
+}
+
+# ::pysmtpd::Settings --
+#
+#   Return all settings as the engine takes them: a flat list of names and values.
+#
+proc ::pysmtpd::Settings {} {
+    set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
+        banner $::smtpd::options(banner) log_level [${::smtpd::log}::currentloglevel]]
+    foreach command $::smtpd::commands {
+        lappend settings command $command
+    }
+    foreach {name parameters} [array get ::smtpd::extensions] {
+        lappend settings extension $name parameters $parameters
+    }
+    foreach {topic lines} [array get ::smtpd::Help] {
+        lappend settings help $topic
+        foreach line $lines {
+            lappend settings line $line
+        }
+    }
+    foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
+        lappend settings {*}[CallbackSetting $name $::smtpd::options($name)]
+    }
+    return $settings
+}
+
+# ::pysmtpd::CallbackSetting --
+#
+#   Return a callback option as settings. Only the words of a call of Python concern the engine.
+#
+proc ::pysmtpd::CallbackSetting {name prefix} {
+    set setting [list callback $name]
+    if {[CallsPython $prefix]} {
+        foreach word $prefix {
+            lappend setting word $word
+        }
+    } elseif {$prefix ne ""} {
+        lappend setting word tcl
+    }
+    return $setting
+}
+
+# ::pysmtpd::Changed --
+#
+#   Note that the engine's settings are not the script's any more. Called by traces, and by the logger.
+#
+proc ::pysmtpd::Changed {args} {
+    variable changed 1
+}
+
+apply {{} {
+    foreach name {commands extensions options Help} {
+        trace add variable ::smtpd::$name {write unset} ::pysmtpd::Changed
+    }
+    ${::smtpd::log}::lvlchangeproc ::pysmtpd::Changed
+    ::pysmtpd::Changed
+}}

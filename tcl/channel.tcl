@@ -1,0 +1,247 @@
+# Connections: Tcl's own channels, carried to the engine and back.
+#
+# A session has a number, by which the engine knows it; numbers are never used again, channel names are. The link says
+# what there is to do by calling Perform (or Ask, for a question), once per action.
+
+namespace eval ::pysmtpd {
+    # Reply bytes a client may leave unread before nothing more is read from it.
+    variable max_unread 262144
+    # Live sessions. Tcl 8.6 waits with select(), which cannot hold more than 1024 descriptors: one more ends the process.
+    variable max_sessions [expr {[package vsatisfies [package provide Tcl] 9-] ? 100000 : 960}]
+
+    variable serial 0
+    variable channels        ;# number -> channel
+    variable numbers         ;# channel -> number
+    variable busy            ;# number -> 1 while a callback of the session runs
+    variable suspended       ;# number -> 1 while nothing is read from it, though there may be something
+    array set channels {}
+    array set numbers {}
+    array set busy {}
+    array set suspended {}
+}
+
+# ::pysmtpd::Open --
+#
+#   Begin a session on a new connection; turn the client away when there are too many, or no engine.
+#
+proc ::pysmtpd::Open {channel address port} {
+    variable serial
+    variable channels
+    variable numbers
+    variable max_sessions
+    chan configure $channel -blocking 0 -buffering none -translation binary -buffersize 65536
+    if {[array size channels] >= $max_sessions} {
+        TurnAway $channel
+        return
+    }
+    if {[catch {link::ready} message]} {
+        ::smtpd::Log error $message
+        TurnAway $channel
+        return
+    }
+    set number [incr serial]
+    set channels($number) $channel
+    set numbers($channel) $number
+    chan event $channel readable [list ::pysmtpd::Readable $number $channel]
+    link::opened $number $address $port $channel
+}
+
+# ::pysmtpd::Readable --
+#
+#   Take what the client sent to the engine, unless it has to wait: for a callback, or for the client to read its replies.
+#
+proc ::pysmtpd::Readable {number channel} {
+    variable busy
+    variable max_unread
+    if {[info exists busy($number)]} {
+        Suspend $number $channel
+        return
+    }
+    if {[chan pending output $channel] > $max_unread} {
+        Suspend $number $channel
+        chan event $channel writable [list ::pysmtpd::Drained $number $channel]
+        return
+    }
+    if {[catch {link::receive $number $channel} message]} {
+        # The connection broke: what was unfinished stays unfinished.
+        ::smtpd::Log error $message
+        Drop $number
+    }
+}
+
+# ::pysmtpd::Suspend --
+#
+#   Stop reading from a client for now.
+#
+proc ::pysmtpd::Suspend {number channel} {
+    variable suspended
+    set suspended($number) 1
+    chan event $channel readable {}
+}
+
+# ::pysmtpd::Resume --
+#
+#   Read from a client again, if that had been stopped.
+#
+proc ::pysmtpd::Resume {number} {
+    variable suspended
+    variable channels
+    if {[info exists suspended($number)] && [info exists channels($number)]} {
+        unset suspended($number)
+        chan event $channels($number) readable [list ::pysmtpd::Readable $number $channels($number)]
+    }
+}
+
+# ::pysmtpd::Drained --
+#
+#   The client has read its replies.
+#
+proc ::pysmtpd::Drained {number channel} {
+    chan event $channel writable {}
+    Resume $number
+}
+
+# ::pysmtpd::Perform --
+#
+#   Do what the engine says, questions aside.
+#
+proc ::pysmtpd::Perform {number action argument} {
+    variable channels
+    if {![info exists channels($number)]} {
+        return
+    }
+    switch -- $action {
+        write {
+            if {[catch {puts -nonewline $channels($number) $argument} message]} {
+                ::smtpd::Log error $message
+                Drop $number
+            }
+        }
+        log {
+            ::smtpd::Log {*}$argument
+        }
+        close {
+            Finish $number
+        }
+        broken {
+            ::smtpd::Log error "the engine failed: $argument"
+            set channel $channels($number)
+            Forget $number
+            TurnAway $channel
+        }
+    }
+}
+
+# ::pysmtpd::Ask --
+#
+#   Put the engine's question to the script.
+#
+# Arguments:
+#   number    the session
+#   question  its kind, what changed in the session's state, and the question's own values
+#
+# Results:
+#   What the engine is to be told: nothing for yes; else return code, result and errorCode of the callback.
+#
+proc ::pysmtpd::Ask {number question} {
+    variable channels
+    variable busy
+    if {![info exists channels($number)]} {
+        return {}
+    }
+    set channel $channels($number)
+    set values [lassign $question kind changes]
+    if {[llength $changes]} {
+        array set ::smtpd::state_$channel $changes
+    }
+    set busy($number) 1
+    set verdict [Callback $kind $channel $values]
+    unset -nocomplain busy($number)
+    if {$channel ni [chan names $channel]} {
+        # The callback closed the connection.
+        Drop $number
+    } else {
+        Resume $number
+    }
+    return $verdict
+}
+
+# ::pysmtpd::Assign --
+#
+#   Tell the engine that a script has set an item of a session's state.
+#
+proc ::pysmtpd::Assign {channel name value} {
+    variable numbers
+    if {[info exists numbers($channel)] && $name in {domain from to options id access}} {
+        if {$name ne "to"} {
+            set value [list $value]
+        }
+        link::assign $numbers($channel) $name $value
+    }
+}
+
+# ::pysmtpd::Finish --
+#
+#   Close a connection after its last reply. What the client sent behind its QUIT is read first: closing over unread bytes
+#   would reset the connection, and the reply with it.
+#
+proc ::pysmtpd::Finish {number} {
+    variable channels
+    set channel $channels($number)
+    Forget $number
+    if {[catch {read $channel 65536} rest] || $rest eq "" || [eof $channel]} {
+        catch {close $channel}
+        return
+    }
+    catch {close $channel write}
+    chan event $channel readable [list ::pysmtpd::Discard $channel]
+    after 2000 [list catch [list close $channel]]
+}
+
+# ::pysmtpd::Discard --
+#
+#   Read and forget, to the end.
+#
+proc ::pysmtpd::Discard {channel} {
+    if {[catch {read $channel 65536}] || [eof $channel]} {
+        catch {close $channel}
+    }
+}
+
+# ::pysmtpd::TurnAway --
+#
+#   Close a connection that cannot be served, with a reply that says so.
+#
+proc ::pysmtpd::TurnAway {channel} {
+    catch {puts -nonewline $channel [link::unavailable]}
+    catch {close $channel}
+    unset -nocomplain ::smtpd::state_$channel
+}
+
+# ::pysmtpd::Drop --
+#
+#   End a session whose connection is gone, and tell the engine.
+#
+proc ::pysmtpd::Drop {number} {
+    variable channels
+    if {[info exists channels($number)]} {
+        catch {close $channels($number)}
+        Forget $number
+        link::forget $number
+    }
+}
+
+# ::pysmtpd::Forget --
+#
+#   Let go of everything kept for a session.
+#
+proc ::pysmtpd::Forget {number} {
+    variable channels
+    variable numbers
+    variable busy
+    variable suspended
+    if {[info exists channels($number)]} {
+        unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) busy($number) suspended($number)
+        unset channels($number)
+    }
+}

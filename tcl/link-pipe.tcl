@@ -1,0 +1,467 @@
+# The link to the engine where it runs in a Python child process, over the child's stdin and stdout.
+#
+# Frames of many sessions travel together, and nothing here waits for one, except for the result of a call that the script
+# itself makes. pysmtpd/drivers/frames.py describes the frames. When the child is gone its sessions get a 421, and the next
+# one that is needed starts anew, with the same settings.
+
+namespace eval ::pysmtpd::link {
+    variable folder [file dirname [file normalize [info script]]]
+    variable pipe {}          ;# the channel to the child; empty when there is none
+    variable received {}      ;# bytes of frames not yet handled...
+    variable position 0       ;# ...from here on
+    variable needed 9         ;# octets without which there is no use looking
+    variable farewell {}      ;# the reply for clients whose engine is gone; the engine's own words
+    variable patience 15000   ;# milliseconds a new child may take before it counts as broken
+    variable ahead            ;# number -> large chunks on their way to the child
+    variable waiting {}       ;# sessions not read from because the child has enough to do
+    array set ahead {}
+
+    # How much may be on its way to the child: large chunks of one session, and octets in all.
+    variable max_ahead 8
+    variable max_pending 8388608
+}
+
+# ::pysmtpd::link::Python --
+#
+#   Return the command line of the Python to run, and what chose it.
+#
+proc ::pysmtpd::link::Python {} {
+    variable folder
+    if {[info exists ::env(PYSMTPD_PYTHON)] && $::env(PYSMTPD_PYTHON) ne ""} {
+        return [list $::env(PYSMTPD_PYTHON) "PYSMTPD_PYTHON"]
+    }
+    foreach candidate [Installed $folder] {
+        if {[file executable $candidate]} {
+            return [list $candidate "the Python that pysmtpd was installed with"]
+        }
+    }
+    return [list python3 "PATH"]
+}
+
+# ::pysmtpd::link::Installed --
+#
+#   Return where the Python is that the package was installed with, as far as one can tell: the record that
+#   "pysmtpd tcl-path" leaves in a checkout, or the environment whose site-packages we are in.
+#
+proc ::pysmtpd::link::Installed {folder} {
+    set candidates {}
+    if {![catch {open [file join $folder interpreter]} record]} {
+        lappend candidates [string trim [read $record]]
+        close $record
+    }
+    set packages [file dirname [file dirname $folder]]
+    if {[file tail $packages] in {site-packages dist-packages}} {
+        set version [file tail [file dirname $packages]]
+        set prefix [file dirname [file dirname [file dirname $packages]]]
+        lappend candidates [file join $prefix bin $version] [file join $prefix bin python3] \
+            [file join [file dirname [file dirname $packages]] Scripts python.exe]
+    }
+    return $candidates
+}
+
+# ::pysmtpd::link::ready --
+#
+#   See to it that the child runs and has the current settings. Raises an error that says what is wrong and what to do.
+#
+proc ::pysmtpd::link::ready {} {
+    variable pipe
+    variable farewell
+    if {$pipe ne "" && !$::pysmtpd::changed} {
+        return
+    }
+    set settings [::pysmtpd::Settings]
+    if {$pipe eq ""} {
+        Launch
+        set settings [linsert $settings 0 overrides environment]
+    }
+    lassign [Request 7 $settings] outcome value code
+    if {$outcome ne "ok"} {
+        if {$code eq "PYSMTPD CONFIGURE" && [lindex $settings 0] eq "overrides"} {
+            Stop
+        }
+        return -code error -errorcode $code $value
+    }
+    set ::pysmtpd::changed 0
+    set farewell $value
+}
+
+# ::pysmtpd::link::Launch --
+#
+#   Start the child.
+#
+proc ::pysmtpd::link::Launch {} {
+    variable folder
+    variable pipe
+    variable received {}
+    variable position 0
+    variable needed 9
+    lassign [Python] python origin
+    set program [file join [file dirname $folder] pysmtpd drivers pipe.py]
+    if {![file exists $program]} {
+        # In an installed package this folder stands inside it.
+        set program [file join [file dirname $folder] drivers pipe.py]
+    }
+    if {[catch {open |[list $python -S -P $program 2>@stderr] r+} opened]} {
+        return -code error -errorcode {PYSMTPD ENGINE} "cannot start the Python engine: $opened ($python comes from $origin);\
+            set PYSMTPD_PYTHON to a Python 3.11 or later"
+    }
+    set pipe $opened
+    chan configure $pipe -blocking 0 -translation binary -buffering full -buffersize 1000000
+    chan event $pipe readable ::pysmtpd::link::Readable
+}
+
+# ::pysmtpd::link::Request --
+#
+#   Send a request and wait for its result; frames for sessions stay where they are, to be handled afterwards. A child
+#   that is gone, or that does not even come up in time, is an error, not a wait without end.
+#
+proc ::pysmtpd::link::Request {operation texts} {
+    variable pipe
+    variable received
+    variable position
+    variable farewell
+    variable patience
+    Send $operation 0 [Pack $texts]
+    catch {flush $pipe}
+    set deadline [expr {$farewell eq "" ? [clock milliseconds] + $patience : 0}]
+    set scan $position
+    while 1 {
+        while {[string length $received] - $scan >= 9} {
+            binary scan $received "@${scan}IucuIu" length found number
+            if {[string length $received] - $scan - 9 < $length} {
+                break
+            }
+            set payload [string range $received [expr {$scan + 9}] [expr {$scan + 8 + $length}]]
+            set frame_end [expr {$scan + 9 + $length}]
+            if {$found == 21} {
+                set received [string replace $received $scan [expr {$frame_end - 1}]]
+                # Whatever came besides is handled when the event loop runs next.
+                after 0 ::pysmtpd::link::Handle
+                return [encoding convertfrom utf-8 $payload]
+            }
+            if {$found == 22} {
+                # What a function prints is seen while it runs.
+                set received [string replace $received $scan [expr {$frame_end - 1}]]
+                Print $payload
+                continue
+            }
+            set scan $frame_end
+        }
+        if {![Fill $deadline]} {
+            lassign [Python] python origin
+            Gone
+            return [list error "the Python engine ($python, from $origin) ended or did not answer; its own message, if any,\
+                is on stderr; set PYSMTPD_PYTHON to a Python 3.11 or later" {PYSMTPD ENGINE}]
+        }
+    }
+}
+
+# ::pysmtpd::link::Fill --
+#
+#   Wait for more bytes from the child, until a deadline in milliseconds (0: as long as the child lives). Other events
+#   are not handled meanwhile: whoever called has asked for a result, not for a nested event loop.
+#
+proc ::pysmtpd::link::Fill {deadline} {
+    variable pipe
+    variable received
+    while 1 {
+        if {$pipe eq "" || [catch {read $pipe} bytes]} {
+            return 0
+        }
+        if {$bytes ne ""} {
+            append received $bytes
+            return 1
+        }
+        if {[eof $pipe] || ($deadline && [clock milliseconds] > $deadline)} {
+            return 0
+        }
+        after 1
+    }
+}
+
+# ::pysmtpd::link::Pack --
+#
+#   Return texts as a payload.
+#
+proc ::pysmtpd::link::Pack {texts} {
+    set payload {}
+    foreach text $texts {
+        set text [encoding convertto utf-8 $text]
+        append payload [binary format Ia* [string length $text] $text]
+    }
+    return $payload
+}
+
+# ::pysmtpd::link::Send --
+#
+#   Put a frame on its way. What happens in one turn of the event loop leaves in one write.
+#
+proc ::pysmtpd::link::Send {operation number payload} {
+    variable pipe
+    if {$pipe eq ""} {
+        return
+    }
+    if {[catch {puts -nonewline $pipe [binary format IcIa* [string length $payload] $operation $number $payload]}]} {
+        after 0 ::pysmtpd::link::Gone
+    }
+}
+
+# ::pysmtpd::link::Flush --
+#
+#   Send what has gathered.
+#
+proc ::pysmtpd::link::Flush {} {
+    variable pipe
+    if {$pipe ne "" && [catch {flush $pipe}]} {
+        after 0 ::pysmtpd::link::Gone
+    }
+}
+
+# ::pysmtpd::link::Readable --
+#
+#   The child says something, or is gone.
+#
+proc ::pysmtpd::link::Readable {} {
+    variable pipe
+    variable received
+    if {[catch {read $pipe} bytes] || ($bytes eq "" && [eof $pipe])} {
+        Gone
+        return
+    }
+    append received $bytes
+    Handle
+}
+
+# ::pysmtpd::link::Handle --
+#
+#   Do what the whole frames say. A callback may come back here through an event loop of its own: where we are is kept
+#   outside, and each frame is taken off before it is acted on.
+#
+proc ::pysmtpd::link::Handle {} {
+    variable received
+    variable position
+    variable needed
+    while {[string length $received] - $position >= $needed} {
+        binary scan $received "@${position}IucuIu" length operation number
+        set needed [expr {9 + $length}]
+        if {[string length $received] - $position < $needed} {
+            break
+        }
+        set payload [string range $received [expr {$position + 9}] [expr {$position + 8 + $length}]]
+        incr position $needed
+        set needed 9
+        if {$position == [string length $received]} {
+            set received {}
+            set position 0
+        }
+        Act $operation $number $payload
+    }
+    if {$position} {
+        set received [string range $received $position end]
+        set position 0
+    }
+    Flush
+}
+
+# ::pysmtpd::link::Act --
+#
+#   Do what one frame says.
+#
+proc ::pysmtpd::link::Act {operation number payload} {
+    switch -- $operation {
+        16 {
+            ::pysmtpd::Perform $number write $payload
+        }
+        18 {
+            Answer $number $payload
+        }
+        19 {
+            binary scan $payload Iu length
+            set question [string range $payload 4 [expr {$length + 3}]]
+            lappend question [string range $payload [expr {$length + 4}] end]
+            unset payload
+            Answer $number $question
+        }
+        20 {
+            Tidy $number
+            ::pysmtpd::Perform $number close {}
+        }
+        17 {
+            ::pysmtpd::Perform $number log $payload
+        }
+        22 {
+            Print $payload
+        }
+        23 {
+            Taken $number
+        }
+    }
+}
+
+# ::pysmtpd::link::Answer --
+#
+#   Put a question to the script and send the child its verdict.
+#
+proc ::pysmtpd::link::Answer {number question} {
+    set verdict [::pysmtpd::Ask $number $question]
+    if {$::pysmtpd::changed && [catch {ready} message]} {
+        ::smtpd::Log error $message
+    }
+    Send 4 $number [Pack $verdict]
+}
+
+# ::pysmtpd::link::Print --
+#
+#   A Python callback prints: to the script's own stdout.
+#
+proc ::pysmtpd::link::Print {payload} {
+    catch {
+        puts -nonewline stdout [encoding convertfrom utf-8 $payload]
+        flush stdout
+    }
+}
+
+# ::pysmtpd::link::Gone --
+#
+#   The child has ended. Its sessions cannot go on.
+#
+proc ::pysmtpd::link::Gone {} {
+    variable pipe
+    if {$pipe eq ""} {
+        return
+    }
+    Stop
+    set numbers [array names ::pysmtpd::channels]
+    if {[llength $numbers]} {
+        ::smtpd::Log error "the Python engine has ended; [llength $numbers] session(s) are closed with it"
+    }
+    foreach number $numbers {
+        set channel $::pysmtpd::channels($number)
+        Tidy $number
+        ::pysmtpd::Forget $number
+        ::pysmtpd::TurnAway $channel
+    }
+}
+
+# ::pysmtpd::link::Stop --
+#
+#   Let the child go. It ends when it reads the end of its input; closing does not wait for that.
+#
+proc ::pysmtpd::link::Stop {} {
+    variable pipe
+    variable received {}
+    variable position 0
+    variable needed 9
+    catch {close $pipe}
+    set pipe {}
+    set ::pysmtpd::changed 1
+}
+
+# ::pysmtpd::link::opened --
+#
+#   A client has connected.
+#
+proc ::pysmtpd::link::opened {number address port channel} {
+    Send 1 $number [Pack [list $address $port $channel]]
+    Flush
+}
+
+# ::pysmtpd::link::receive --
+#
+#   There is something to read.
+#
+proc ::pysmtpd::link::receive {number channel} {
+    variable pipe
+    variable ahead
+    variable max_ahead
+    variable max_pending
+    if {$::pysmtpd::changed || $pipe eq ""} {
+        ready
+    }
+    set data [read $channel 262144]
+    if {$data eq ""} {
+        if {[eof $channel]} {
+            chan event $channel readable {}
+            Send 3 $number {}
+            Flush
+        }
+        return
+    }
+    Send 2 $number $data
+    Flush
+    if {[string length $data] >= 16384 && [incr ahead($number)] >= $max_ahead} {
+        ::pysmtpd::Suspend $number $channel
+    }
+    if {[chan pending output $pipe] > $max_pending} {
+        Wait $number $channel
+    }
+}
+
+# ::pysmtpd::link::Taken --
+#
+#   The child has used up a large chunk.
+#
+proc ::pysmtpd::link::Taken {number} {
+    variable ahead
+    variable max_ahead
+    if {[info exists ahead($number)] && [incr ahead($number) -1] == $max_ahead - 1} {
+        ::pysmtpd::Resume $number
+    }
+}
+
+# ::pysmtpd::link::Wait --
+#
+#   Read nothing more from a session until the pipe to the child has room.
+#
+proc ::pysmtpd::link::Wait {number channel} {
+    variable pipe
+    variable waiting
+    ::pysmtpd::Suspend $number $channel
+    lappend waiting $number
+    chan event $pipe writable ::pysmtpd::link::Roomy
+}
+
+# ::pysmtpd::link::Roomy --
+#
+#   The pipe to the child has room again.
+#
+proc ::pysmtpd::link::Roomy {} {
+    variable pipe
+    variable waiting
+    chan event $pipe writable {}
+    set numbers $waiting
+    set waiting {}
+    foreach number $numbers {
+        ::pysmtpd::Resume $number
+    }
+}
+
+# ::pysmtpd::link::Tidy --
+#
+#   Forget what is kept here for a session.
+#
+proc ::pysmtpd::link::Tidy {number} {
+    variable ahead
+    unset -nocomplain ahead($number)
+}
+
+# ::pysmtpd::link::forget, assign, call, unavailable --
+#
+#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the reply for a
+#   client that cannot be served.
+#
+proc ::pysmtpd::link::forget {number} {
+    Tidy $number
+    Send 5 $number {}
+    Flush
+}
+proc ::pysmtpd::link::assign {number name values} {
+    Send 6 $number [Pack [list $name {*}$values]]
+}
+proc ::pysmtpd::link::call {function arguments} {
+    return [Request 8 [list $function {*}$arguments]]
+}
+proc ::pysmtpd::link::unavailable {} {
+    variable farewell
+    return $farewell
+}

@@ -1,0 +1,83 @@
+# The link to the engine where it runs in the same process: the commands ::pysmtpd::engine::*, made by Python.
+
+namespace eval ::pysmtpd::link {}
+
+# ::pysmtpd::link::ready --
+#
+#   Give the engine the settings when they have changed. Raises an error that says what is wrong with them.
+#
+proc ::pysmtpd::link::ready {} {
+    if {$::pysmtpd::changed} {
+        set ::pysmtpd::changed 0
+        set problem [::pysmtpd::engine::configure {*}[::pysmtpd::Settings]]
+        if {$problem ne ""} {
+            set ::pysmtpd::changed 1
+            return -code error -errorcode {PYSMTPD CONFIGURE} $problem
+        }
+    }
+}
+
+# ::pysmtpd::link::opened --
+#
+#   A client has connected.
+#
+proc ::pysmtpd::link::opened {number address port channel} {
+    Drive $number [::pysmtpd::engine::open $number $address $port $channel]
+}
+
+# ::pysmtpd::link::receive --
+#
+#   There is something to read. Python reads the channel itself: bytes cross exactly, and once.
+#
+proc ::pysmtpd::link::receive {number channel} {
+    if {$::pysmtpd::changed} {
+        ready
+    }
+    Drive $number [::pysmtpd::engine::receive $number $channel]
+}
+
+# ::pysmtpd::link::Drive --
+#
+#   Do what the engine says, until it has nothing more to say. Python has returned before a callback runs.
+#
+proc ::pysmtpd::link::Drive {number actions} {
+    while {[llength $actions]} {
+        set next {}
+        foreach {action argument} $actions {
+            switch -- $action {
+                ask {
+                    set verdict [::pysmtpd::Ask $number $argument]
+                    if {$::pysmtpd::changed} {
+                        ready
+                    }
+                    set next [::pysmtpd::engine::answer $number {*}$verdict]
+                }
+                python {
+                    set next [::pysmtpd::engine::resolve $number]
+                }
+                default {
+                    ::pysmtpd::Perform $number $action $argument
+                }
+            }
+        }
+        set actions $next
+    }
+}
+
+# ::pysmtpd::link::forget, assign, call, unavailable --
+#
+#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the reply for a
+#   client that cannot be served.
+#
+proc ::pysmtpd::link::forget {number} {
+    ::pysmtpd::engine::forget $number
+}
+proc ::pysmtpd::link::assign {number name values} {
+    ::pysmtpd::engine::assign $number $name {*}$values
+}
+proc ::pysmtpd::link::call {function arguments} {
+    return [::pysmtpd::engine::call $function {*}$arguments]
+}
+proc ::pysmtpd::link::unavailable {} {
+    return [::pysmtpd::engine::unavailable]
+}

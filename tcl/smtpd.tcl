@@ -1,0 +1,335 @@
+# The package smtpd: the commands and variables of tcllib's smtpd 1.5, over the Python engine.
+#
+# What stands here is what scripts see: namespace ::smtpd, and nothing but the names the stock package has. Everything else
+# lives in ::pysmtpd: channels and callbacks in the files beside this one, the engine behind ::pysmtpd::link.
+# There is no SMTP grammar in any of them: the engine answers the wire.
+
+package require Tcl 8.6-
+package require logger
+package require mime
+
+namespace eval ::smtpd {
+    variable version 1.5
+    variable stopped
+
+    namespace export start stop configure
+
+    variable commands
+    if {![info exists commands]} {
+        set commands {EHLO HELO MAIL RCPT DATA RSET NOOP QUIT HELP}
+    }
+
+    variable extensions
+    if {![info exists extensions]} {
+        array set extensions {8BITMIME {} SIZE 0}
+    }
+
+    variable options
+    if {![info exists options]} {
+        array set options {
+            serveraddr {} deliverMIME {} deliver {} validate_host {} validate_sender {} validate_recipient {}
+            usetls 0 tlsopts {} banner {tcllib smtpd 1.5}
+        }
+    }
+    variable tlsopts {-cadir -cafile -certfile -cipher -command -keyfile -password -request -require -ssl2 -ssl3 -tls1}
+
+    variable log
+    if {![info exists log]} {
+        set log [logger::init smtpd]
+        ${log}::setlevel warn
+        proc ${log}::stdoutcmd {level text} {
+            variable service
+            puts "\[[clock format [clock seconds] -format %H:%M:%S] $service $level\] $text"
+        }
+    }
+
+    variable Help
+    if {![info exists Help]} {
+        array set Help {
+            {}   {Topics: {   HELO MAIL DATA RSET NOOP QUIT} {For more information use "HELP <topic>".}}
+            HELO {{HELO <hostname>} {   Introduce yourself.}}
+            MAIL {
+                {MAIL FROM: <sender> [ <parameters> ]}
+                {   Specify the sender of the message.}
+                {   If using ESMTP there may be additional parameters of the}
+                {   form NAME=VALUE.}
+            }
+            DATA {DATA {   Send your mail message.} {   End with a line containing a single dot.}}
+            RSET {RSET {   Reset the session.}}
+            NOOP {NOOP {   Command ignored by server.}}
+            QUIT {QUIT {   Exit SMTP session}}
+        }
+    }
+}
+
+apply {{folder} {
+    set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
+    foreach file [list channel.tcl callbacks.tcl $link] {
+        source [file join $folder $file]
+    }
+}} [file dirname [file normalize [info script]]]
+
+# ::smtpd::cget --
+#
+#   Return the value of an option; all options and their values without one.
+#
+# Arguments:
+#   option   the option, with or without its dash
+#
+proc ::smtpd::cget {{option {}}} {
+    variable options
+    variable tlsopts
+    variable log
+    set name [string trimleft $option -]
+    if {$name eq ""} {
+        return [configure]
+    }
+    if {$name eq "loglevel"} {
+        return [${log}::currentloglevel]
+    }
+    if {[info exists options($name)]} {
+        return $options($name)
+    }
+    if {"-$name" in $tlsopts} {
+        return [expr {[dict exists $options(tlsopts) -$name] ? [dict get $options(tlsopts) -$name] : {}}]
+    }
+    return -code error "unknown option \"-$name\":  must be one of -[join [array names options] {, -}]"
+}
+
+# ::smtpd::configure --
+#
+#   Set options of the server; without arguments, return them all. Takes effect at once, in live sessions too.
+#   Stops at the first word without a dash, and at "--".
+#
+# Arguments:
+#   args     options and values; see the manual page
+#
+proc ::smtpd::configure {args} {
+    variable options
+    variable log
+    if {[llength $args] == 0} {
+        set all [list -loglevel [${log}::currentloglevel]]
+        foreach {name value} [array get options] {
+            lappend all -$name $value
+        }
+        return [lappend all -]
+    }
+    foreach {option value} $args {
+        if {![string match -* $option] || $option eq "--"} {
+            break
+        }
+        ::pysmtpd::SetOption $option $value
+    }
+    return {}
+}
+
+# ::smtpd::start --
+#
+#   Start the server: start the engine if it is not running, and listen.
+#
+# Arguments:
+#   myaddr   address or name of the interface to listen on; empty for all
+#   port     port to listen on; 0 for a free one
+#
+# Results:
+#   The listening channel.
+#
+proc ::smtpd::start {{myaddr {}} {port 25}} {
+    variable options
+    variable stopped
+    if {[info exists options(socket)]} {
+        return -code error "smtpd service already running on socket $options(socket)"
+    }
+    set interface {}
+    if {$myaddr ne ""} {
+        set options(serveraddr) $myaddr
+        set interface [list -myaddr $myaddr]
+    } elseif {$options(serveraddr) eq ""} {
+        set options(serveraddr) [info hostname]
+    }
+    set channel [socket -server [namespace current]::accept {*}$interface $port]
+    try {
+        ::pysmtpd::link::ready
+    } on error {message settings} {
+        close $channel
+        return -options $settings $message
+    }
+    set options(socket) $channel
+    set stopped 0
+    Log notice "smtpd service started on $channel"
+    return $channel
+}
+
+# ::smtpd::stop --
+#
+#   Stop listening. Live sessions go on. Does nothing when the server is not running.
+#
+proc ::smtpd::stop {} {
+    variable options
+    variable stopped
+    if {[info exists options(socket)]} {
+        close $options(socket)
+        set stopped 1
+        Log notice "smtpd service stopped"
+        unset options(socket)
+    }
+}
+
+# ::smtpd::accept --
+#
+#   Take a new connection and begin a session on it.
+#
+# Arguments:
+#   channel      the connection
+#   client_addr  IP address of the client
+#   client_port  port of the client
+#
+proc ::smtpd::accept {channel client_addr client_port} {
+    upvar [namespace current]::state_$channel State
+    unset -nocomplain State
+    initializeState $channel
+    set State(access) allowed
+    set State(client_addr) $client_addr
+    set State(client_port) $client_port
+    ::pysmtpd::Open $channel $client_addr $client_port
+    return
+}
+
+# ::smtpd::initializeState --
+#
+#   Forget the mail transaction of a session.
+#
+proc ::smtpd::initializeState {channel} {
+    upvar [namespace current]::state_$channel State
+    array set State {indata 0 to {} from {} data {} options {}}
+}
+
+# ::smtpd::state --
+#
+#   Read or write the state of a live session.
+#
+# Arguments:
+#   channel  the session's connection
+#   args     nothing: return all; a name: return its value, empty when there is none; names and values: set them
+#
+proc ::smtpd::state {channel args} {
+    upvar [namespace current]::state_$channel State
+    if {[llength $args] == 0} {
+        return [array get State]
+    }
+    if {[llength $args] == 1} {
+        set name [lindex $args 0]
+        return [expr {[info exists State($name)] ? $State($name) : {}}]
+    }
+    foreach {name value} $args {
+        set State($name) $value
+        ::pysmtpd::Assign $channel $name $value
+    }
+    return {}
+}
+
+# ::smtpd::Pop --
+#
+#   Take the nth element out of the list in a variable and return it.
+#
+proc ::smtpd::Pop {varname {nth 0}} {
+    upvar $varname list
+    set element [lindex $list $nth]
+    set list [lreplace $list $nth $nth]
+    return $element
+}
+
+# ::smtpd::Log --
+#
+#   Write a line to the log.
+#
+proc ::smtpd::Log {level text} {
+    variable log
+    ${log}::$level $text
+}
+
+# ::smtpd::uidchar --
+#
+#   Return a random ASCII letter or digit.
+#
+proc ::smtpd::uidchar {} {
+    set characters ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
+    return [string index $characters [expr {int(rand() * 62)}]]
+}
+
+# ::smtpd::uid --
+#
+#   Return a random identifier of twelve ASCII letters and digits.
+#
+proc ::smtpd::uid {} {
+    set id {}
+    while {[string length $id] < 12} {
+        append id [uidchar]
+    }
+    return $id
+}
+
+# ::smtpd::gmtoffset --
+#
+#   Return the local time's offset from UTC, as +hhmm or -hhmm.
+#
+proc ::smtpd::gmtoffset {} {
+    return [clock format [clock seconds] -format %z]
+}
+
+# ::smtpd::timestamp --
+#
+#   Return the local time as RFC 5322, 3.3, writes it.
+#
+proc ::smtpd::timestamp {} {
+    return [clock format [clock seconds] -format {%a, %d %b %Y %H:%M:%S %z}]
+}
+
+# ::smtpd::server_ip --
+#
+#   Return the IP address of this host.
+#
+proc ::smtpd::server_ip {} {
+    set listener [socket -server none -myaddr [info hostname] 0]
+    set address [lindex [chan configure $listener -sockname] 0]
+    close $listener
+    return $address
+}
+
+# ::smtpd::deliver --
+#
+#   Hand a message that has come to the script: to -deliverMIME as a mime token, else to -deliver. A script may redefine
+#   this. The engine calls it at the end of DATA; an error refuses the message.
+#
+# Arguments:
+#   channel  the session's connection
+#
+proc ::smtpd::deliver {channel} {
+    if {[cget deliverMIME] eq "" || ![::pysmtpd::HasMessage $channel]} {
+        deliver_old $channel
+        return
+    }
+    set prefix [::pysmtpd::Prefix deliverMIME]
+    set token [mime::initialize -string [join [state $channel data] \n]]
+    set failed [catch {{*}$prefix $token} message settings]
+    mime::finalize $token -subordinates all
+    if {$failed} {
+        return -code error -errorcode [dict get [dict merge {-errorcode NONE} $settings] -errorcode] $message
+    }
+}
+
+# ::smtpd::deliver_old --
+#
+#   Hand a message to -deliver: reverse-path, forward-paths, list of lines.
+#
+proc ::smtpd::deliver_old {channel} {
+    if {[cget deliver] eq "" || ![::pysmtpd::HasMessage $channel]} {
+        return
+    }
+    set prefix [::pysmtpd::Prefix deliver]
+    if {[catch {{*}$prefix [state $channel from] [state $channel to] [state $channel data]} message settings]} {
+        return -code error -errorcode [dict get [dict merge {-errorcode NONE} $settings] -errorcode] $message
+    }
+}
+
+package provide smtpd 1.5
