@@ -7,17 +7,16 @@ the cost is linear in its length whatever a client sends.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
-from pysmtpd.core.grammar import TCL_TRIM
+from pysmtpd.core.grammar import TCL_TRIM, Pattern
 
-_BLANKS: Final = re.compile(f"[{re.escape(TCL_TRIM)}]*")
+_BLANKS: Final = Pattern(f"[{re.escape(TCL_TRIM)}]*")
 # RFC 822, 3.3: comment, quoted-string, domain-literal, specials, atom.
-_COMMENT_MARK: Final = re.compile(r"\\.|[()]", re.DOTALL)
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_LITERAL: Final = re.compile(r"\[(?:[^\]\\]|\\.)*\]", re.DOTALL)
-_ATOM: Final = re.compile(r'[^ \t\n;,<>:.()@"\[\]\\]+')
+_COMMENT_MARK: Final = Pattern(r"\\.|[()]", re.DOTALL)
+_QUOTED: Final = Pattern(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_LITERAL: Final = Pattern(r"\[(?:[^\]\\]|\\.)*\]", re.DOTALL)
+_ATOM: Final = Pattern(r'[^ \t\n;,<>:.()@"\[\]\\]+')
 _SPECIALS: Final = frozenset(";,<>:.)@]\\")
 
 # Kinds of lexeme; a special is its own kind.
@@ -27,18 +26,15 @@ _BROKEN: Final = "broken"
 _END: Final = "end"
 
 
-@dataclass(slots=True)
 class Mailbox:
     """One address of a list, in the parts ``mime::parseaddress`` names. Parts that do not occur are empty."""
 
-    local: str = ""
-    domain: str = ""
-    phrase: str = ""
-    route: str = ""
-    group: str = ""
-    comment: str = ""
-    member: int | None = None  #: how deep in a group the address stands
-    error: str = ""  #: why this is no address
+    __slots__ = ("comment", "domain", "error", "group", "local", "member", "phrase", "route")
+
+    def __init__(self, error: str = "") -> None:
+        self.local = self.domain = self.phrase = self.route = self.group = self.comment = ""
+        self.member: int | None = None  #: how deep in a group the address stands
+        self.error = error  #: why this is no address
 
     def address(self, hostname: str) -> str:
         """Return ``local@domain``, with ``hostname`` where there is no domain; empty when there is no local part."""
@@ -88,7 +84,7 @@ class _Parser:
         assert match is not None  # noqa: S101 # anything else was dealt with above
         return self._found(_WORD, match[0], match.end())
 
-    def _delimited(self, pattern: re.Pattern[str], kind: str, what: str) -> str:
+    def _delimited(self, pattern: Pattern, kind: str, what: str) -> str:
         match = pattern.match(self.text, self.position)
         if match is None:
             return self._found(_BROKEN, f"end-of-input during {what}", len(self.text))

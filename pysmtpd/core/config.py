@@ -5,7 +5,6 @@ it does in the stock package.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pysmtpd.core.profile import RFC5321, Profile
 from pysmtpd.core.replies import STANDARD, STOCK, wire
@@ -43,13 +42,15 @@ STOCK_HELP: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(slots=True)
 class Limits:
     """How much one client may make the server hold. RFC 5321, 4.5.3.1, names minimums; these are generous."""
 
-    command_line: int = 131_072  #: octets in a command line, without its CRLF
-    message: int = 268_435_456  #: octets in a message; more is 552
-    recipients: int = 100_000  #: recipients in one mail transaction; more is 452
+    __slots__ = ("command_line", "message", "recipients")
+
+    def __init__(self) -> None:
+        self.command_line = 131_072  #: octets in a command line, without its CRLF
+        self.message = 268_435_456  #: octets in a message; more is 552
+        self.recipients = 100_000  #: recipients in one mail transaction; more is 452
 
 
 class Config:

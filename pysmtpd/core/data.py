@@ -4,12 +4,10 @@ A body is never handled line by line. Each chunk is scanned once for a line end 
 from the chunk before; chunks are joined once, at the end, and dots are unstuffed only when one was seen.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """A received message: the trace lines this server adds, and what the client sent after DATA."""
 
     trace: tuple[str, ...]  #: the lines of the trace header (RFC 5321, 4.4), unfolded as written

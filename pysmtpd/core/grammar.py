@@ -5,7 +5,31 @@ spelled out in Tcl's own character classes, which are not Python's: ``\\w`` and 
 """
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Final
+
+
+class Pattern:
+    """A regular expression that is compiled when first used: most servers never use most of them.
+
+    Arguments:
+        source: the expression.
+        flags: as for ``re.compile``.
+    """
+
+    match: Callable[..., re.Match[str] | None]
+    search: Callable[..., re.Match[str] | None]
+    finditer: Callable[..., Iterator[re.Match[str]]]
+
+    def __init__(self, source: str, flags: int = 0) -> None:
+        self._source = source
+        self._flags = flags
+
+    def __getattr__(self, name: str) -> object:
+        compiled = re.compile(self._source, self._flags)
+        self.match, self.search, self.finditer = compiled.match, compiled.search, compiled.finditer
+        return self.__dict__[name]
+
 
 # Tcl 8.6: \w is a letter, a decimal digit or an underscore; \s what [string is space] accepts.
 _TCL_WORD: Final = r"A-Za-z0-9_\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\xff"
@@ -14,25 +38,25 @@ _TCL_SPACE: Final = r"\t-\r \x85\xa0"
 TCL_TRIM: Final = "\t\n\v\f\r \x00\x85\xa0"
 
 #: The verb: what stands before the first white space, as Tcl's [split] sees it.
-VERB: Final = re.compile(r"[^ \t\r\n]*")
+VERB: Final = Pattern(r"[^ \t\r\n]*")
 
 #: An HTTP request line (RFC 9112, 3): method SP request-target SP HTTP-version. A browser's POST is not a mail session.
-HTTP_REQUEST: Final = re.compile(r"[A-Z]{3,10} \S+ HTTP/\d\.\d\s*\Z")
+HTTP_REQUEST: Final = Pattern(r"[A-Z]{3,10} \S+ HTTP/\d\.\d\s*\Z")
 
 #: Controls that never belong in a name or a path (RFC 5321, 4.1.2 admits none); stock lets them forge trace headers.
-CONTROLS: Final = re.compile(r"[\x00\r\n\x1b]")
+CONTROLS: Final = Pattern(r"[\x00\r\n\x1b]")
 
 # RFC 5321, 4.1.1.1: helo = "HELO" SP Domain CRLF; ehlo = "EHLO" SP ( Domain / address-literal ) CRLF.
 # Stock takes any run of word characters, dots and dashes; address literals (4.1.3) are ours.
-HELLO: Final = re.compile(rf"(?:HELO|EHLO)[{_TCL_SPACE}]+([-.{_TCL_WORD}]+|\[[0-9A-Za-z.:-]+\])[{_TCL_SPACE}]*\Z", re.IGNORECASE)
+HELLO: Final = Pattern(rf"(?:HELO|EHLO)[{_TCL_SPACE}]+([-.{_TCL_WORD}]+|\[[0-9A-Za-z.:-]+\])[{_TCL_SPACE}]*\Z", re.IGNORECASE)
 #: RFC 5321, 4.5.3.1.2: a domain name is at most 255 octets.
 MAX_HELLO_NAME: Final = 255
 
 # Stock: exactly one space between the words, then anything.
-STOCK_MAIL: Final = re.compile(rf"MAIL FROM:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)
-STOCK_RCPT: Final = re.compile(rf"RCPT TO:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)
+STOCK_MAIL: Final = Pattern(rf"MAIL FROM:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)
+STOCK_RCPT: Final = Pattern(rf"RCPT TO:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)
 # Stock: the topic counts only behind an upper case HELP; in lower case HELP lists the topics.
-STOCK_HELP: Final = re.compile(rf"HELP[{_TCL_SPACE}]*([{_TCL_WORD}]+)?")
+STOCK_HELP: Final = Pattern(rf"HELP[{_TCL_SPACE}]*([{_TCL_WORD}]+)?")
 
 # RFC 5321, 4.1.2:
 #   Dot-string = Atom *("."  Atom)             Quoted-string = DQUOTE *QcontentSMTP DQUOTE
@@ -50,6 +74,6 @@ _ROUTE: Final = rf"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"
 _PARAMETERS: Final = r"((?: +[A-Za-z0-9][A-Za-z0-9-]*(?:=[\x21-\x3c\x3e-\x7e]+)?)*) *"
 
 # RFC 5321, 4.1.1.2: mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF. Space after the colon is tolerated.
-MAIL: Final = re.compile(rf"MAIL FROM: ?<(?:{_ROUTE}({_LOCAL}@{_DOMAIN})|)>{_PARAMETERS}\Z", re.IGNORECASE)
+MAIL: Final = Pattern(rf"MAIL FROM: ?<(?:{_ROUTE}({_LOCAL}@{_DOMAIN})|)>{_PARAMETERS}\Z", re.IGNORECASE)
 # RFC 5321, 4.1.1.3: rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters]
-RCPT: Final = re.compile(rf"RCPT TO: ?<(?:{_ROUTE}({_LOCAL}@{_DOMAIN}|Postmaster))>{_PARAMETERS}\Z", re.IGNORECASE)
+RCPT: Final = Pattern(rf"RCPT TO: ?<(?:{_ROUTE}({_LOCAL}@{_DOMAIN}|Postmaster))>{_PARAMETERS}\Z", re.IGNORECASE)

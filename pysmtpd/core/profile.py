@@ -4,11 +4,10 @@ Each quirk is a field of :class:`Profile` and has its entry in ``compat/LEDGER.m
 it is unsafe or refuses a valid client outright, is not a quirk and has no switch: the ledger lists it as fixed.
 """
 
-from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """A set of quirks with a name. Every quirk is true where the stock package's behaviour is kept."""
 
     name: str
@@ -28,10 +27,10 @@ class Profile:
         for name in quirks:
             if name not in QUIRKS:
                 raise ValueError(f"unknown quirk {name!r}: must be one of {', '.join(QUIRKS)}")
-        return replace(self, **quirks)  # type: ignore[arg-type] # mypy cannot see that name is not among them
+        return self._replace(**quirks)  # type: ignore[arg-type] # mypy cannot see that name is not among them
 
 
-QUIRKS = tuple(field.name for field in fields(Profile) if field.name != "name")
+QUIRKS = Profile._fields[1:]
 
 TCLLIB_1_5 = Profile("tcllib-1.5", **dict.fromkeys(QUIRKS, True))
 RFC5321 = Profile("rfc5321", **dict.fromkeys(QUIRKS, False))

@@ -1,10 +1,9 @@
 """Every reply text, by name, in the stock package's words and in ours, and the one place where a reply is made bytes.
 
-Placeholders in braces are filled by :meth:`Replies.format`; texts that have none are bytes from the start.
+Placeholders in braces are filled when the reply is made; texts that have none are bytes from the start.
 """
 
 import re
-from dataclasses import dataclass, fields
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -32,115 +31,77 @@ def free_reply(code: str, text: str) -> bytes:
     return b"".join(wire(f"{code}{'-' if index < last else ' '}{line}") for index, line in enumerate(lines))
 
 
-@dataclass(frozen=True, slots=True)
 class Replies:
-    """The texts of one dialect. A text with placeholders stays a string; the rest are looked up as bytes."""
+    """The stock package's words. A text with placeholders is a string, one without is what goes on the wire."""
 
-    greeting: str
-    hello: str
-    ehlo: str
-    ehlo_end: str
-    mail_ok: bytes
-    rcpt_ok: bytes
-    reset_ok: bytes
-    noop_ok: bytes
-    send_data: bytes
-    delivered: str
-    goodbye: str
-    help_end: bytes
-    help_unknown: str
-    host_refused: str
-    mailbox_refused: bytes
-    delivery_refused: str
-    unknown_command: bytes
-    not_implemented: str
-    syntax_error: bytes
-    bad_sequence: bytes
-    hello_first: bytes
-    nested_mail: bytes
-    mail_first: bytes
-    no_sender: bytes
-    no_recipient: bytes
-    unknown_parameter: bytes
-    line_too_long: bytes
-    too_large: bytes
-    too_many_recipients: bytes
-    not_smtp: bytes
-    unavailable: str
-
-
-def _dialect(**texts: str) -> Replies:
-    """Build a dialect from strings, turning those whose field is bytes into what goes on the wire."""
-    kinds = {field.name: field.type for field in fields(Replies)}
-    made = {name: wire(text) if kinds[name] in (bytes, "bytes") else text for name, text in texts.items()}
-    return Replies(**made)  # type: ignore[arg-type] # each value was made what its field is
+    greeting = "220 {server} {banner}; {timestamp}"
+    hello = "250 {server} Hello {domain} [{client}], pleased to meet you"
+    ehlo = "250-{server} Hello {domain} [{client}], pleased to meet you"
+    ehlo_end = "250 Ready for mail."
+    mail_ok = wire("250 OK")
+    rcpt_ok = wire("250 OK")
+    reset_ok = wire("250 OK")
+    noop_ok = wire("250 OK")
+    send_data = wire('354 Enter mail, end with "." on a line by itself')
+    delivered = "250 {id} Message accepted for delivery"
+    goodbye = "221 {server} Service closing transmission channel"
+    help_end = wire("214 End of HELP")
+    help_unknown = '504 HELP topic "{topic}" unknown.'
+    host_refused = "Access denied: {text}"
+    mailbox_refused = wire("553 Requested action not taken: mailbox name not allowed")
+    delivery_refused = "Transaction failed: {text}"
+    unknown_command = wire("500 Invalid command")
+    not_implemented = "500 {verb} not implemented"
+    syntax_error = wire("501 Syntax error in parameters or arguments")
+    bad_sequence = wire("503 bad sequence of commands")
+    hello_first = wire("503 bad sequence of commands")
+    nested_mail = wire("503 bad sequence of commands")
+    mail_first = wire("503 bad sequence of commands")
+    no_sender = wire("503 bad sequence: no sender specified")
+    no_recipient = wire("503 bad sequence: no recipient specified")
+    unknown_parameter = wire("555 MAIL FROM/RCPT TO parameters not recognized or not implemented")
+    line_too_long = wire("500 Line too long")
+    too_large = wire("552 Message exceeds the size limit")
+    too_many_recipients = wire("452 Too many recipients")
+    not_smtp = wire("421 This is an SMTP server, not an HTTP server")
+    unavailable = "421 {server} Service not available, closing transmission channel"
 
 
-STOCK = _dialect(
-    greeting="220 {server} {banner}; {timestamp}",
-    hello="250 {server} Hello {domain} [{client}], pleased to meet you",
-    ehlo="250-{server} Hello {domain} [{client}], pleased to meet you",
-    ehlo_end="250 Ready for mail.",
-    mail_ok="250 OK",
-    rcpt_ok="250 OK",
-    reset_ok="250 OK",
-    noop_ok="250 OK",
-    send_data='354 Enter mail, end with "." on a line by itself',
-    delivered="250 {id} Message accepted for delivery",
-    goodbye="221 {server} Service closing transmission channel",
-    help_end="214 End of HELP",
-    help_unknown='504 HELP topic "{topic}" unknown.',
-    host_refused="Access denied: {text}",
-    mailbox_refused="553 Requested action not taken: mailbox name not allowed",
-    delivery_refused="Transaction failed: {text}",
-    unknown_command="500 Invalid command",
-    not_implemented="500 {verb} not implemented",
-    syntax_error="501 Syntax error in parameters or arguments",
-    bad_sequence="503 bad sequence of commands",
-    hello_first="503 bad sequence of commands",
-    nested_mail="503 bad sequence of commands",
-    mail_first="503 bad sequence of commands",
-    no_sender="503 bad sequence: no sender specified",
-    no_recipient="503 bad sequence: no recipient specified",
-    unknown_parameter="555 MAIL FROM/RCPT TO parameters not recognized or not implemented",
-    line_too_long="500 Line too long",
-    too_large="552 Message exceeds the size limit",
-    too_many_recipients="452 Too many recipients",
-    not_smtp="421 This is an SMTP server, not an HTTP server",
-    unavailable="421 {server} Service not available, closing transmission channel",
-)
+class StandardReplies(Replies):
+    """Ours: RFC 5321, 4.2.3, with the enhanced status codes of RFC 3463."""
 
-# RFC 5321, 4.2.3, with the enhanced status codes of RFC 3463.
-STANDARD = _dialect(
-    greeting="220 {server} ESMTP {banner}; {timestamp}",
-    hello="250 {server} Hello {domain} [{client}]",
-    ehlo="250-{server} Hello {domain} [{client}]",
-    ehlo_end="250 HELP",
-    mail_ok="250 2.1.0 Sender OK",
-    rcpt_ok="250 2.1.5 Recipient OK",
-    reset_ok="250 2.0.0 OK",
-    noop_ok="250 2.0.0 OK",
-    send_data="354 End data with <CR><LF>.<CR><LF>",
-    delivered="250 2.0.0 {id} Message accepted for delivery",
-    goodbye="221 2.0.0 {server} Service closing transmission channel",
-    help_end="214 2.0.0 End of HELP",
-    help_unknown='504 5.5.1 HELP topic "{topic}" unknown',
-    host_refused="5.7.1 Access denied: {text}",
-    mailbox_refused="553 5.1.3 Mailbox name not allowed",
-    delivery_refused="5.0.0 Transaction failed: {text}",
-    unknown_command="500 5.5.2 Command not recognized",
-    not_implemented="502 5.5.1 {verb} not implemented",
-    syntax_error="501 5.5.4 Syntax error in parameters or arguments",
-    bad_sequence="503 5.5.1 Bad sequence of commands",
-    hello_first="503 5.5.1 Send HELO or EHLO first",
-    nested_mail="503 5.5.1 A mail transaction is open already",
-    mail_first="503 5.5.1 Send MAIL first",
-    no_sender="503 5.5.1 Send MAIL first",
-    no_recipient="503 5.5.1 Send RCPT first",
-    unknown_parameter="555 5.5.4 Parameter not recognized",
-    line_too_long="500 5.5.6 Line too long",
-    too_large="552 5.3.4 Message exceeds the size limit",
-    too_many_recipients="452 4.5.3 Too many recipients",
-    not_smtp="421 4.7.0 This is an SMTP server, not an HTTP server",
-    unavailable="421 4.3.2 {server} Service not available, closing transmission channel",
-)
+    greeting = "220 {server} ESMTP {banner}; {timestamp}"
+    hello = "250 {server} Hello {domain} [{client}]"
+    ehlo = "250-{server} Hello {domain} [{client}]"
+    ehlo_end = "250 HELP"
+    mail_ok = wire("250 2.1.0 Sender OK")
+    rcpt_ok = wire("250 2.1.5 Recipient OK")
+    reset_ok = wire("250 2.0.0 OK")
+    noop_ok = wire("250 2.0.0 OK")
+    send_data = wire("354 End data with <CR><LF>.<CR><LF>")
+    delivered = "250 2.0.0 {id} Message accepted for delivery"
+    goodbye = "221 2.0.0 {server} Service closing transmission channel"
+    help_end = wire("214 2.0.0 End of HELP")
+    help_unknown = '504 5.5.1 HELP topic "{topic}" unknown'
+    host_refused = "5.7.1 Access denied: {text}"
+    mailbox_refused = wire("553 5.1.3 Mailbox name not allowed")
+    delivery_refused = "5.0.0 Transaction failed: {text}"
+    unknown_command = wire("500 5.5.2 Command not recognized")
+    not_implemented = "502 5.5.1 {verb} not implemented"
+    syntax_error = wire("501 5.5.4 Syntax error in parameters or arguments")
+    bad_sequence = wire("503 5.5.1 Bad sequence of commands")
+    hello_first = wire("503 5.5.1 Send HELO or EHLO first")
+    nested_mail = wire("503 5.5.1 A mail transaction is open already")
+    mail_first = wire("503 5.5.1 Send MAIL first")
+    no_sender = wire("503 5.5.1 Send MAIL first")
+    no_recipient = wire("503 5.5.1 Send RCPT first")
+    unknown_parameter = wire("555 5.5.4 Parameter not recognized")
+    line_too_long = wire("500 5.5.6 Line too long")
+    too_large = wire("552 5.3.4 Message exceeds the size limit")
+    too_many_recipients = wire("452 4.5.3 Too many recipients")
+    not_smtp = wire("421 4.7.0 This is an SMTP server, not an HTTP server")
+    unavailable = "421 4.3.2 {server} Service not available, closing transmission channel"
+
+
+STOCK = Replies()
+STANDARD = StandardReplies()

@@ -8,7 +8,6 @@ this file. A handler parses its command, puts a question where somebody listens,
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from re import Pattern
 from typing import Final
 
 from pysmtpd.core import grammar
@@ -206,7 +205,7 @@ class Session:
             self._first_line = False
             if grammar.HTTP_REQUEST.match(line):
                 self._say(config.replies.not_smtp)
-                self._close()
+                self._close("not SMTP")
                 return
         verb = grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches the empty string
         if verb not in config.commands:
@@ -232,13 +231,13 @@ class Session:
     def _client_left(self) -> None:
         if not len(self._buffer):
             self._log("warn", "client has closed the channel")
-        self._close()
+        self._close("end of input")
 
-    def _close(self) -> None:
+    def _close(self, reason: str) -> None:
         self._closed = True
         self._body = None
         self._buffer = LineBuffer()
-        self._events.append(Close())
+        self._events.append(Close(reason))
 
     # Replies, questions and log lines
 
@@ -379,7 +378,7 @@ class Session:
         else:
             self._out.append(free_reply(str(verdict.code), verdict.text))
 
-    def _path(self, line: str, verb: str, loose: Pattern[str], strict: Pattern[str]) -> tuple[str, str, str, str] | None:
+    def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> tuple[str, str, str, str] | None:
         """Return the path with its brackets, what follows it, the address and its local part; None, replied, on an error."""
         if self.config.profile.loose_paths:
             return self._loose_path(line, verb, loose)
@@ -392,7 +391,7 @@ class Session:
             return None
         return f"<{address}>", parameters, address, address.rpartition("@")[0] or address
 
-    def _loose_path(self, line: str, verb: str, pattern: Pattern[str]) -> tuple[str, str, str, str] | None:
+    def _loose_path(self, line: str, verb: str, pattern: grammar.Pattern) -> tuple[str, str, str, str] | None:
         match = pattern.match(line)
         if match is None or grammar.CONTROLS.search(line):
             self._syntax_error(line, verb)
@@ -503,7 +502,7 @@ class Session:
         """QUIT: RFC 5321, 4.1.1.10."""
         self._debug(f"QUIT on {self.name}")
         self._reply(self.config.replies.goodbye, server=self.config.server_address)
-        self._close()
+        self._close("quit")
 
 
 _HANDLERS: Final[dict[str, Callable[[Session, str], None]]] = {

@@ -4,12 +4,11 @@ Run as a file by ``tcl/link-pipe.tcl``. What is not needed to take the first mai
 stdin does, which is when the script ends, by whatever road.
 """
 
+import _thread
 import contextlib
 import io
 import os
 import sys
-import threading
-import time
 
 if __name__ == "__main__":
     # Started as a file, with nothing on the path but the standard library: the package stands two folders up.
@@ -41,7 +40,7 @@ class Child:
         self._engine = TclEngine()
         self._reader = frames.FrameReader()
         self._out: list[bytes] = []
-        self._writing = threading.Lock()  # a callback's own threads print, too
+        self._writing = _thread.allocate_lock()  # a callback's own threads print, too
         self._watching = False
 
     def run(self) -> None:
@@ -140,12 +139,15 @@ class Child:
         """Before Python callbacks run: see to it that one that never returns does not outlive the script."""
         if not self._watching:
             self._watching = True
+            import threading
+
             threading.Thread(target=_leave_with_script, args=(self._source,), daemon=True).start()
 
 
 def _leave_with_script(source: int) -> None:
     """Wait until the other end of the pipe is gone, then give the main thread a moment to notice by itself."""
     import select
+    import time
 
     poll = select.poll()
     poll.register(source, 0)  # no event asked for: only the hang-up is reported
