@@ -8,8 +8,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
+
+from pysmtpd.version import __version__
 
 _SHELLS = ("tclsh", "wish")
 _SHELL_OPTIONS_WITH_VALUE = ("--callbacks",)
@@ -44,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="pysmtpd", description="An SMTP server for testing mail clients, shared by Python and Tcl.")
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_shell(commands, "tclsh", "a tclsh inside Python, with the package smtpd ready to be required")
     _add_shell(commands, "wish", "the same with Tk")
@@ -75,28 +76,6 @@ def _add_shell(commands: "argparse._SubParsersAction[_Parser]", name: str, purpo
         "configures; found as from the current folder (also: PYSMTPD_CALLBACKS in the environment)",
     )
     shell.set_defaults(run=_run_shell, shell=name)
-
-
-class _Version(argparse.Action):
-    """Prints the version; looks it up only when asked."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"{parser.prog} {_version()}")
-        parser.exit()
-
-
-def _version() -> str:
-    import tomllib
-    from importlib import metadata
-
-    # A checkout that nobody installed has no metadata, but it has the file the metadata is made from.
-    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
-    if project.is_file():
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
-    return metadata.version("pysmtpd")
 
 
 def _split_off_script(words: list[str]) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -28,9 +29,16 @@ def timestamp() -> str:
     return text
 
 
-def new_id() -> str:
-    """Return twelve random ASCII letters and digits, as the stock package names messages."""
-    return os.urandom(12).translate(_BYTE_TO_ALPHANUMERIC).decode("ascii")
+def _random_ids() -> Iterator[str]:
+    """Yield ids without end, drawing random octets for many of them at a time: a system call costs more than an id."""
+    while True:
+        letters = os.urandom(12 * 256).translate(_BYTE_TO_ALPHANUMERIC).decode("ascii")
+        for start in range(0, len(letters), 12):
+            yield letters[start : start + 12]
+
+
+#: Returns twelve random ASCII letters and digits, as the stock package names messages.
+new_id = _random_ids().__next__
 
 
 def time_of_day() -> str:

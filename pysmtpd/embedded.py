@@ -16,7 +16,6 @@ import re
 import signal
 import sys
 import tkinter
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,8 +28,8 @@ _STDIN_COMMAND = "::pysmtpd::stdin"
 # tkinter takes Tcl's exit away. The wrapper is a Tcl procedure so that a wrong argument is reported as Tcl does it.
 _DEFINE_EXIT = f"proc ::exit args {{return -code error [{_EXIT_COMMAND} {{*}}$args]}}"
 
-# One procedure call, because the script's global variables are not ours to use.
-_READ_LINE = "apply {{} {list [gets stdin line] [fblocked stdin] $line}}"
+# A procedure, because the script's global variables are not ours to use.
+_READ_LINE = "{} {list [gets stdin line] [fblocked stdin] $line}"
 
 # With -encoding there is a command around the script that tclsh does not have; it ends the trace.
 _SOURCE_IN_TRACE = re.compile(r'\n    (?:while executing|invoked from within)\n"source -encoding (?:(?!\n    ).)*\Z', re.S)
@@ -100,7 +99,7 @@ class _CommandLine(NamedTuple):
 
 
 def _take_over_process() -> None:
-    """Give the process the manners of tclsh: Ctrl-C ends it, output is not held back, modules are found from here."""
+    """Give the process the manners of tclsh: Ctrl-C ends it, and output is not held back."""
     # Python's handler waits for Python code to run, and under Tcl's vwait none does.
     with contextlib.suppress(ValueError):  # not in the main thread: Ctrl-C then stays Python's
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -108,10 +107,6 @@ def _take_over_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
-    # The installed command has its own folder in sys.path where `python -m pysmtpd` has the current one.
-    here = os.getcwd()
-    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
 
 
 def _set_variables(tk: "TkappType", shell: str, line: _CommandLine) -> None:
@@ -134,7 +129,7 @@ def _is_terminal(descriptor: int) -> bool:
 def _rc_file_name(tk: "TkappType", shell: str) -> str:
     name = f"~/{shell}rc.tcl" if sys.platform == "win32" else f"~/.{shell}rc"
     # Tcl 9 no longer expands a tilde by itself, and tclsh 9 names the expanded file.
-    return tk.eval(f"if {{[package vcompare [info patchlevel] 9.0a0] < 0}} {{set _ {name}}} {{file tildeexpand {name}}}")
+    return tk.eval(f"if {{[package vcompare [info patchlevel] 9.0a0] < 0}} {{list {name}}} {{file tildeexpand {name}}}")
 
 
 def _load_tk(interp: _Interpreter) -> None:
@@ -152,17 +147,10 @@ def _install(interp: _Interpreter, callbacks: str | None) -> None:
 
     try:
         pysmtpd.install(interp, callbacks=callbacks)
-    except Exception as error:
-        # Not only our own errors: a callbacks module is a user's code, and runs when it is imported.
-        raise StartError(_describe(error)) from error
-
-
-def _describe(error: Exception) -> str:
-    """Say an error in one line; one that a callbacks module raised while it was imported, with its place."""
-    if isinstance(error, ImportError) or type(error).__module__.partition(".")[0] == "pysmtpd":
-        return str(error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{place.filename}:{place.lineno}: {type(error).__name__}: {error}"
+    except (ValueError, RuntimeError, OSError, tkinter.TclError) as error:
+        raise StartError(str(error)) from error
+    # What loading the package tried in vain is not the script's: tclsh starts without errors.
+    interp.tk.call("unset", "-nocomplain", "::errorInfo", "::errorCode")
 
 
 # ---- the end of the process
@@ -284,7 +272,7 @@ class _Console:
     def step(self) -> bool:
         """Read one line, and evaluate the command that it completes. Returns whether there may be more to read."""
         try:
-            length, blocked, line = self._tk.splitlist(self._tk.eval(_READ_LINE))
+            length, blocked, line = self._tk.call("apply", _READ_LINE)
         except tkinter.TclError:
             return False
         if int(length) < 0:
@@ -317,11 +305,12 @@ class _Console:
             _exit("0")
 
     def _evaluate(self, command: str) -> None:
+        # tkinter takes no script with a NUL in it; outside braces, Tcl reads this spelling as one.
+        command = command.replace("\0", "\\u0000")
         with contextlib.suppress(tkinter.TclError):
             self._tk.record(command)
         try:
-            # tkinter takes no script with a NUL in it; outside braces, Tcl reads this spelling as one.
-            result = self._tk.eval(command.replace("\0", "\\u0000"))
+            result = self._tk.eval(command)
         except tkinter.TclError as error:
             _say(self._tk, "stderr", str(error))
         else:

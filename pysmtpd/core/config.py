@@ -4,7 +4,7 @@ One :class:`Config` is shared by all sessions of a server and read when needed, 
 it does in the stock package.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pysmtpd.core.profile import RFC5321, Profile
 from pysmtpd.core.replies import STANDARD, STOCK, wire
@@ -64,10 +64,11 @@ class Config:
     """
 
     __slots__ = (
+        "_extensions",
         "ask",
         "banner",
         "commands",
-        "extensions",
+        "extension_lines",
         "help",
         "hostname",
         "limits",
@@ -91,7 +92,9 @@ class Config:
         self.server_address = hostname  #: what the greeting, the answer to HELO and the goodbye show
         self.limits = Limits()
         self.help = dict(STOCK_HELP)  #: topic -> lines
-        self.commands: tuple[str, ...] = STOCK_COMMANDS  #: the verbs that are known; one without a handler is not implemented
+        self.commands: frozenset[str] = frozenset(
+            STOCK_COMMANDS
+        )  #: the verbs that are known; one without a handler is not implemented
         #: The questions somebody listens for, out of ``host sender recipient deliver``; the others are answered with yes.
         self.ask: frozenset[str] = frozenset()
         self.log_to("warn")
@@ -104,9 +107,19 @@ class Config:
         self.replies = STOCK if profile.stock_replies else STANDARD
         self.banner = STOCK_BANNER if profile.stock_replies else BANNER
         self.software = STOCK_SOFTWARE if profile.stock_replies else BANNER
-        self.extensions = dict(STOCK_EXTENSIONS if profile.stock_replies else EXTENSIONS)
-        if "SIZE" in self.extensions and not profile.stock_replies:
-            self.extensions["SIZE"] = str(self.limits.message)
+        self.extensions = STOCK_EXTENSIONS if profile.stock_replies else {**EXTENSIONS, "SIZE": str(self.limits.message)}
+
+    @property
+    def extensions(self) -> Mapping[str, str]:
+        """What EHLO lists: keyword -> parameters, in order."""
+        return self._extensions
+
+    @extensions.setter
+    def extensions(self, extensions: Mapping[str, str]) -> None:
+        self._extensions = dict(extensions)
+        self.extension_lines = b"".join(
+            wire(f"250-{keyword} {parameters}".rstrip()) for keyword, parameters in self._extensions.items()
+        )
 
     def log_to(self, level: str) -> None:
         """Set the least important level that is logged; ``none`` for nothing. Raises ValueError naming the levels."""

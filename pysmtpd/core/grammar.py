@@ -52,6 +52,13 @@ HELLO: Final = Pattern(rf"(?:HELO|EHLO)[{_TCL_SPACE}]+([-.{_TCL_WORD}]+|\[[0-9A-
 #: RFC 5321, 4.5.3.1.2: a domain name is at most 255 octets.
 MAX_HELLO_NAME: Final = 255
 
+# Nearly every path there is, in one match: <dot-string@domain> with at most one parameter. Both readings below take what this
+# takes, and make the same of it; whatever it does not match goes to them.
+_PLAIN_ATOMS: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_PLAIN_DOMAIN: Final = r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*"
+PLAIN_MAIL: Final = Pattern(rf"MAIL FROM: ?(<(({_PLAIN_ATOMS})@{_PLAIN_DOMAIN})>)(?: ([A-Z0-9]+=[A-Z0-9]+))?\Z", re.IGNORECASE)
+PLAIN_RCPT: Final = Pattern(rf"RCPT TO: ?(<(({_PLAIN_ATOMS})@{_PLAIN_DOMAIN})>)(?: ([A-Z0-9]+=[A-Z0-9]+))?\Z", re.IGNORECASE)
+
 # Stock: exactly one space between the words, then anything.
 STOCK_MAIL: Final = Pattern(rf"MAIL FROM:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)
 STOCK_RCPT: Final = Pattern(rf"RCPT TO:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)

@@ -1,13 +1,18 @@
 """Command lines out of bytes: framing only, apart from what a line means. The limit on a line's length lives here."""
 
-from typing import Final
-
-#: What :meth:`LineBuffer.next_line` returns for a line over the limit.
-TOO_LONG: Final = None
+from enum import Enum
+from typing import Final, Literal
 
 
-class NeedData(Exception):  # noqa: N818 # not an error: there is just no whole line yet
-    """Raised where a line was asked for and its end has not arrived."""
+class _Sign(Enum):
+    """What :meth:`LineBuffer.next_line` may return besides a line."""
+
+    TOO_LONG = 1
+    NEED_DATA = 2
+
+
+TOO_LONG: Final = _Sign.TOO_LONG
+NEED_DATA: Final = _Sign.NEED_DATA
 
 
 class LineBuffer:
@@ -33,37 +38,41 @@ class LineBuffer:
             self._waiting.append(data)
 
     def _merge(self) -> None:
-        if self._waiting:
-            kept = len(self._data) - self._start
-            self._data = b"".join((self._data[self._start :], *self._waiting))
-            self._searched = min(self._searched - self._start, kept)
-            self._start = 0
-            self._waiting.clear()
+        self._data = b"".join((self._data[self._start :], *self._waiting))
+        self._searched -= self._start
+        self._start = 0
+        self._waiting.clear()
 
-    def next_line(self, limit: int) -> str | None:
-        """Return the next line without its CRLF, one character per octet; :data:`TOO_LONG` for one over ``limit`` octets.
+    def next_line(self, limit: int) -> str | Literal[_Sign.TOO_LONG, _Sign.NEED_DATA]:
+        """Return the next line without its CRLF, one character per octet.
 
-        A line over the limit is reported once, as soon as it is, and dropped through its end. Raises :exc:`NeedData`.
+        Or :data:`NEED_DATA` when there is no whole line, and :data:`TOO_LONG` for a line of more than ``limit`` octets: once, as
+        soon as it is; the line is dropped through its end.
         """
-        self._merge()
+        if self._waiting:
+            self._merge()
+        start = self._start
         end = self._data.find(b"\r\n", self._searched)
-        while self._skipping:
-            if end < 0:
-                self._drop_line()
-                raise NeedData
+        if end < 0 or self._skipping:
+            return self._unfinished(end, limit)
+        self._start = self._searched = end + 2
+        return TOO_LONG if end - start > limit else self._data[start:end].decode("latin-1")
+
+    def _unfinished(self, end: int, limit: int) -> str | Literal[_Sign.TOO_LONG, _Sign.NEED_DATA]:
+        """Go on where there is no line end, or where the one at ``end`` belongs to a line that was too long."""
+        if end >= 0:
             self._skipping = False
             self._start = self._searched = end + 2
-            end = self._data.find(b"\r\n", self._searched)
-        if end < 0:
-            if len(self._data) - self._start > limit + 1:
-                self._skipping = True
-                self._drop_line()
-                return TOO_LONG
-            self._searched = max(self._start, len(self._data) - 1)
-            raise NeedData
-        line = self._data[self._start : end]
-        self._start = self._searched = end + 2
-        return TOO_LONG if len(line) > limit else line.decode("latin-1")
+            return self.next_line(limit)
+        if self._skipping:
+            self._drop_line()
+            return NEED_DATA
+        if len(self._data) - self._start > limit + 1:
+            self._skipping = True
+            self._drop_line()
+            return TOO_LONG
+        self._searched = max(self._start, len(self._data) - 1)
+        return NEED_DATA
 
     def _drop_line(self) -> None:
         """Forget the line so far, save for a CR that may be half of its end."""
@@ -72,7 +81,8 @@ class LineBuffer:
 
     def take(self) -> tuple[bytes, int]:
         """Take everything: the bytes, and the index of the first one not yet used. What is over goes to :meth:`give_back`."""
-        self._merge()
+        if self._waiting:
+            self._merge()
         taken = self._data, self._start
         self._data, self._start, self._searched = b"", 0, 0
         return taken

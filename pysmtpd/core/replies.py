@@ -37,7 +37,7 @@ class Replies:
     greeting = "220 {server} {banner}; {timestamp}"
     hello = "250 {server} Hello {domain} [{client}], pleased to meet you"
     ehlo = "250-{server} Hello {domain} [{client}], pleased to meet you"
-    ehlo_end = "250 Ready for mail."
+    ehlo_end = wire("250 Ready for mail.")
     mail_ok = wire("250 OK")
     rcpt_ok = wire("250 OK")
     reset_ok = wire("250 OK")
@@ -73,7 +73,7 @@ class StandardReplies(Replies):
     greeting = "220 {server} ESMTP {banner}; {timestamp}"
     hello = "250 {server} Hello {domain} [{client}]"
     ehlo = "250-{server} Hello {domain} [{client}]"
-    ehlo_end = "250 HELP"
+    ehlo_end = wire("250 HELP")
     mail_ok = wire("250 2.1.0 Sender OK")
     rcpt_ok = wire("250 2.1.5 Recipient OK")
     reset_ok = wire("250 2.0.0 OK")

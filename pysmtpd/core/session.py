@@ -8,6 +8,7 @@ this file. A handler parses its command, puts a question where somebody listens,
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from re import Match
 from typing import Final
 
 from pysmtpd.core import grammar
@@ -27,12 +28,18 @@ from pysmtpd.core.events import (
     Refuse,
     Verdict,
 )
-from pysmtpd.core.lines import TOO_LONG, LineBuffer, NeedData
+from pysmtpd.core.lines import NEED_DATA, TOO_LONG, LineBuffer
 from pysmtpd.core.replies import free_reply, one_line, wire
 from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER
 from pysmtpd.core.trace import trace_lines
 
 _YES: Final = Accept()
+_VERB_ENDS: Final = ("", " ")
+
+# What is unusual about the next command line.
+_NOTHING: Final = 0
+_FIRST_LINE: Final = 1  # it may be a request of another protocol
+_AFTER_BODY: Final = 2  # the LF of the CR that ended the body may lead it
 
 
 class Session:
@@ -54,11 +61,10 @@ class Session:
         "_denied",
         "_eof",
         "_events",
-        "_first_line",
         "_out",
         "_resume",
-        "_skip_lf",
         "_trace",
+        "_unusual",
         "client",
         "config",
         "domain",
@@ -91,8 +97,7 @@ class Session:
         self._denied = False
         self._closed = False
         self._eof = False
-        self._first_line = True
-        self._skip_lf = False
+        self._unusual = _FIRST_LINE
 
     # The driver's side
 
@@ -124,18 +129,14 @@ class Session:
 
     def next_event(self) -> Event | None:
         """Go on as far as possible; return the next event, or ``None`` when there is nothing more to do now."""
-        if self._events:
-            return self._events.popleft()
-        if self._resume is None and not self._closed:
-            try:
-                while not self._events:
-                    self._step()
-            except NeedData:
-                if self._eof:
-                    self._client_left()
-            if self._events:
-                return self._events.popleft()
-        return None
+        events = self._events
+        if not events:
+            if self._resume is not None or self._closed:
+                return None
+            self._run()
+            if not events:
+                return None
+        return events.popleft()
 
     def answer(self, verdict: Verdict) -> None:
         """Answer the open question. Raises RuntimeError when none is open."""
@@ -183,46 +184,60 @@ class Session:
 
     # The loop
 
-    def _step(self) -> None:
-        """Handle one command line, or what there is of a body."""
-        if self._body is not None:
-            self._collect(self._body)
-            return
-        line = self._buffer.next_line(self.config.limits.command_line)
-        if line is TOO_LONG:
-            self._say(self.config.replies.line_too_long)
-            return
-        if self._skip_lf:
-            self._skip_lf = False
-            line = line.removeprefix("\n")
-        self._command(line)
+    def _run(self) -> None:
+        """Handle command lines and bodies until there is an event, or nothing left to handle."""
+        events = self._events
+        while not events:
+            if self._body is not None:
+                more = self._collect(self._body)
+            else:
+                line = self._buffer.next_line(self.config.limits.command_line)
+                more = line is not NEED_DATA
+                if line is TOO_LONG:
+                    self._out.append(self.config.replies.line_too_long)
+                elif line is not NEED_DATA:
+                    self._command(line)
+            if not more:
+                if self._eof:
+                    self._client_left()
+                return
 
     def _command(self, line: str) -> None:
+        """Handle one command line."""
         config = self.config
-        if config.log_threshold == 0:
-            self._log("debug", f"received: {line}")
-        if self._first_line:
-            self._first_line = False
-            if grammar.HTTP_REQUEST.match(line):
-                self._say(config.replies.not_smtp)
-                self._close("not SMTP")
+        if self._unusual:
+            line = self._prelude(line)
+            if self._closed:
                 return
-        verb = grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches the empty string
+        if config.log_threshold == 0:
+            self._debug(f"received: {line}")
+        # Nearly every verb has four letters, and a space or nothing behind it.
+        verb = line[:4].upper() if line[4:5] in _VERB_ENDS else grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches ""
         if verb not in config.commands:
-            self._say(config.replies.unknown_command)
+            self._out.append(config.replies.unknown_command)
             return
         handler = _HANDLERS.get(verb)
         if handler is None:
             self._reply(config.replies.not_implemented, verb=verb)
         elif self._denied and verb != "QUIT":
-            self._say(config.replies.bad_sequence)
-        elif self._in_sequence(verb):
+            self._out.append(config.replies.bad_sequence)
+        elif not config.rules[verb] or self._in_sequence(verb):
             handler(self, line)
+
+    def _prelude(self, line: str) -> str:
+        """Look at a session's first line, and at the first one after a body; return the line to go on with."""
+        if self._unusual == _AFTER_BODY:
+            line = line.removeprefix("\n")
+        elif grammar.HTTP_REQUEST.match(line):
+            self._out.append(self.config.replies.not_smtp)
+            self._close("not SMTP")
+        self._unusual = _NOTHING
+        return line
 
     def _in_sequence(self, verb: str) -> bool:
         for rule in self.config.rules[verb]:
             if bool(self.seen & rule.bit) is not rule.wanted:
-                self._say(getattr(self.config.replies, rule.reply))
+                self._out.append(getattr(self.config.replies, rule.reply))
                 if rule.log:
                     self._debug(rule.log.format(verb=verb))
                 return False
@@ -240,9 +255,6 @@ class Session:
         self._events.append(Close(reason))
 
     # Replies, questions and log lines
-
-    def _say(self, reply: bytes) -> None:
-        self._out.append(reply)
 
     def _reply(self, text: str, **values: str) -> None:
         self._out.append(wire(text.format(**values)))
@@ -269,7 +281,7 @@ class Session:
 
     def _syntax_error(self, line: str, verb: str) -> None:
         self._debug(f'{verb} received "{line}"')
-        self._say(self.config.replies.syntax_error)
+        self._out.append(self.config.replies.syntax_error)
 
     # Connecting and greeting
 
@@ -310,9 +322,8 @@ class Session:
             return
         replies = self.config.replies
         self._reply(replies.ehlo, **self._hello_values())
-        for name, parameters in self.config.extensions.items():
-            self._say(wire(f"250-{name} {parameters}".rstrip()))
-        self._say(wire(replies.ehlo_end))
+        self._out.append(self.config.extension_lines)
+        self._out.append(replies.ehlo_end)
         self._debug(f"EHLO on {self.name} from {self.domain}")
 
     # The mail transaction
@@ -325,7 +336,8 @@ class Session:
 
     def _mail(self, line: str) -> None:
         """MAIL: RFC 5321, 4.1.1.2."""
-        found = self._path(line, "MAIL", grammar.STOCK_MAIL, grammar.MAIL)
+        plain = grammar.PLAIN_MAIL.match(line)
+        found = self._plain_path(plain, "MAIL") if plain else self._path(line, "MAIL", grammar.STOCK_MAIL, grammar.MAIL)
         if found is None:
             return
         path, options, address, _ = found
@@ -339,19 +351,21 @@ class Session:
             self._log("info", f"MAIL denied user {address}")
             self._mailbox_refused(verdict)
             return
-        self._debug(f"MAIL FROM: {address}")
+        if self.config.log_threshold == 0:
+            self._debug(f"MAIL FROM: {address}")
         self.sender = path
         self.options = options
         self.seen |= SENDER
-        self._say(self.config.replies.mail_ok)
+        self._out.append(self.config.replies.mail_ok)
 
     def _rcpt(self, line: str) -> None:
         """RCPT: RFC 5321, 4.1.1.3. The postmaster is always welcome (4.5.1)."""
-        found = self._path(line, "RCPT", grammar.STOCK_RCPT, grammar.RCPT)
+        plain = grammar.PLAIN_RCPT.match(line)
+        found = self._plain_path(plain, "RCPT") if plain else self._path(line, "RCPT", grammar.STOCK_RCPT, grammar.RCPT)
         if found is None:
             return
         if len(self.recipients) >= self.config.limits.recipients:
-            self._say(self.config.replies.too_many_recipients)
+            self._out.append(self.config.replies.too_many_recipients)
             return
         path, _, address, local = found
         postmaster = local.lower() == "postmaster"
@@ -367,16 +381,24 @@ class Session:
             self._log("info", f"RCPT denied mailbox {address}")
             self._mailbox_refused(verdict)
             return
-        self._debug(f"RCPT TO: {address}")
+        if self.config.log_threshold == 0:
+            self._debug(f"RCPT TO: {address}")
         self.recipients.append(path)
         self.seen |= RECIPIENT
-        self._say(self.config.replies.rcpt_ok)
+        self._out.append(self.config.replies.rcpt_ok)
 
     def _mailbox_refused(self, verdict: Refuse) -> None:
         if verdict.code is None:
-            self._say(self.config.replies.mailbox_refused)
+            self._out.append(self.config.replies.mailbox_refused)
         else:
             self._out.append(free_reply(str(verdict.code), verdict.text))
+
+    def _plain_path(self, match: Match[str], verb: str) -> tuple[str, str, str, str] | None:
+        """As :meth:`_path`, for a path that both readings take alike."""
+        path, address, local, parameters = match.groups("")
+        if parameters and not (self.config.profile.loose_paths or self._known_parameters(verb, parameters)):
+            return None
+        return path, parameters, address, local
 
     def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> tuple[str, str, str, str] | None:
         """Return the path with its brackets, what follows it, the address and its local part; None, replied, on an error."""
@@ -400,7 +422,7 @@ class Session:
         box = parse_path(path)
         if box.error and not (path == "<>" and verb == "MAIL"):
             self._debug(f"{verb} failed {box.error}")
-            self._say(self.config.replies.syntax_error)
+            self._out.append(self.config.replies.syntax_error)
             return None
         return path, options, box.address(self.config.hostname), box.local
 
@@ -410,10 +432,10 @@ class Session:
             name, _, value = parameter.upper().partition("=")
             if verb == "MAIL" and name == "SIZE" and value.isdigit():
                 if len(value) > 20 or int(value) > self.config.limits.message:
-                    self._say(self.config.replies.too_large)
+                    self._out.append(self.config.replies.too_large)
                     return False
             elif not (verb == "MAIL" and name == "BODY" and value in ("7BIT", "8BITMIME")):
-                self._say(self.config.replies.unknown_parameter)
+                self._out.append(self.config.replies.unknown_parameter)
                 return False
         return True
 
@@ -425,25 +447,26 @@ class Session:
         self._trace = trace_lines(config, self.sender, self.domain, self.client, self.id)
         body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
         self._body = body(config.limits.message)
-        self._say(config.replies.send_data)
+        self._out.append(config.replies.send_data)
 
-    def _collect(self, body: Body) -> None:
-        """Take what has come of the body; at its end, ask whether the message is welcome."""
+    def _collect(self, body: Body) -> bool:
+        """Take what has come of the body; at its end, ask whether the message is welcome. False while it has not come."""
         data, start = self._buffer.take()
         if start == len(data):
-            raise NeedData
+            return False
         end = body.feed(data, start)
         if end < 0:
-            raise NeedData
+            return False
         if data[end - 1 : end] == b"\r":  # the LF of this CR, here already or still to come
-            self._skip_lf = True
+            self._unusual = _AFTER_BODY
         self._buffer.give_back(data, end)
         self._body = None
         if body.oversize:
-            self._say(self.config.replies.too_large)
+            self._out.append(self.config.replies.too_large)
             self._end_transaction()
         else:
             self._received(Content(self._trace, body.take(), body.newline))
+        return True
 
     def _received(self, content: Content) -> None:
         config = self.config
@@ -478,12 +501,12 @@ class Session:
         """RSET: RFC 5321, 4.1.1.5."""
         self._debug(f"RSET on {self.name}")
         self._reset()
-        self._say(self.config.replies.reset_ok)
+        self._out.append(self.config.replies.reset_ok)
 
     def _noop(self, _line: str) -> None:
         """NOOP: RFC 5321, 4.1.1.9."""
         self._debug("NOOP: ")
-        self._say(self.config.replies.noop_ok)
+        self._out.append(self.config.replies.noop_ok)
 
     def _help(self, line: str) -> None:
         """HELP: RFC 5321, 4.1.1.8."""
@@ -495,8 +518,8 @@ class Session:
             self._reply(replies.help_unknown, topic=topic)
             return
         for text in lines:
-            self._say(wire(f"214-{text}"))
-        self._say(replies.help_end)
+            self._out.append(wire(f"214-{text}"))
+        self._out.append(replies.help_end)
 
     def _quit(self, _line: str) -> None:
         """QUIT: RFC 5321, 4.1.1.10."""

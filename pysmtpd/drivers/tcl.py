@@ -123,7 +123,7 @@ class TclEngine:
                     current = value
                 case "word":
                     prefixes[current].append(value)
-        config.commands = tuple(commands)
+        config.commands = frozenset(commands)
         config.extensions = extensions
         config.help = {topic: tuple(lines) for topic, lines in texts.items()}
         self._configured = {
