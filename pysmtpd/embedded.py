@@ -149,8 +149,9 @@ def _install(interp: _Interpreter, callbacks: str | None) -> None:
         pysmtpd.install(interp, callbacks=callbacks)
     except (ValueError, RuntimeError, OSError, tkinter.TclError) as error:
         raise StartError(str(error)) from error
-    # What loading the package tried in vain is not the script's: tclsh starts without errors.
-    interp.tk.call("unset", "-nocomplain", "::errorInfo", "::errorCode")
+    # What loading the package tried in vain is not the script's. The variables stay: tcllib's mime reads them unasked.
+    interp.tk.call("set", "::errorInfo", "")
+    interp.tk.call("set", "::errorCode", "NONE")
 
 
 # ---- the end of the process

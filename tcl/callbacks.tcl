@@ -207,6 +207,14 @@ proc ::pysmtpd::Changed {args} {
     variable changed 1
 }
 
+# tcllib's mime reads these two without looking whether there has been an error yet.
+if {![info exists ::errorInfo]} {
+    set ::errorInfo {}
+}
+if {![info exists ::errorCode]} {
+    set ::errorCode NONE
+}
+
 apply {{} {
     foreach name {commands extensions options Help} {
         trace add variable ::smtpd::$name {write unset} ::pysmtpd::Changed

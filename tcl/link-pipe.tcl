@@ -119,11 +119,11 @@ proc ::pysmtpd::link::Request {operation texts} {
     variable pipe
     variable received
     variable position
-    variable farewell
     variable patience
     Send $operation 0 [Pack $texts]
     catch {flush $pipe}
-    set deadline [expr {$farewell eq "" ? [clock milliseconds] + $patience : 0}]
+    # A call takes as long as the function called; settings are taken at once, or the child is broken.
+    set deadline [expr {$operation == 7 ? [clock milliseconds] + $patience : 0}]
     set scan $position
     while 1 {
         while {[string length $received] - $scan >= 9} {
@@ -300,14 +300,34 @@ proc ::pysmtpd::link::Act {operation number payload} {
 
 # ::pysmtpd::link::Answer --
 #
-#   Put a question to the script and send the child its verdict.
+#   Put a question to the script, and tell the child the outcome. When it is a yes, the client has its reply before
+#   anything else happens: the script may end right here, if that was the message it had been waiting for.
 #
 proc ::pysmtpd::link::Answer {number question} {
-    set verdict [::pysmtpd::Ask $number $question]
+    lassign $question kind changes acceptance value
+    set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
+    if {$verdict eq ""} {
+        ::pysmtpd::Perform $number write $acceptance
+        Send 9 $number {}
+    } else {
+        Send 4 $number [Pack $verdict]
+        if {![info exists ::smtpd::options(socket)]} {
+            Settle
+        }
+    }
     if {$::pysmtpd::changed && [catch {ready} message]} {
         ::smtpd::Log error $message
     }
-    Send 4 $number [Pack $verdict]
+}
+
+# ::pysmtpd::link::Settle --
+#
+#   The server was stopped and a refusal is still to be said: see to it before the script may end.
+#
+proc ::pysmtpd::link::Settle {} {
+    set ::pysmtpd::changed 1
+    catch {ready}
+    Handle
 }
 
 # ::pysmtpd::link::Print --

@@ -10,17 +10,19 @@ from typing import ClassVar, NamedTuple
 class Content(NamedTuple):
     """A received message: the trace lines this server adds, and what the client sent after DATA."""
 
-    trace: tuple[str, ...]  #: the lines of the trace header (RFC 5321, 4.4), unfolded as written
+    trace: str  #: the trace header (RFC 5321, 4.4), lines joined by LF, none after the last
     body: bytes  #: the message as the client meant it: dots unstuffed, line ends as ``newline``, the last one included
     newline: bytes  #: how lines end in ``body``: LF where any line end was taken for one, else CRLF
 
     def text(self) -> bytes:
         """Return the whole message, trace header first, lines joined by LF with none after the last."""
-        head = "\n".join(self.trace).encode("latin-1", "replace")
-        if not self.body:
+        head = self.trace.encode("latin-1", "replace")
+        body = self.body
+        if not body:
             return head
-        body = self.body if self.newline == b"\n" else self.body.replace(self.newline, b"\n")
-        return head + b"\n" + (body[:-1] if body.endswith(b"\n") else body)
+        if self.newline != b"\n":
+            body = body.replace(self.newline, b"\n")
+        return b"%b\n%b" % (head, body[:-1])  # a body ends with a line end, always
 
     def lines(self) -> list[str]:
         """Return the whole message as the stock package's list of lines, one character per octet."""
@@ -68,6 +70,11 @@ class Body:
     def _content_end(self, window: bytes) -> int:
         raise NotImplementedError
 
+    def lines_as_sent(self) -> list[str]:
+        """Return the lines of the body before any dot is unstuffed, for the log."""
+        text = b"".join(self._chunks)[len(self._lead) :].decode("latin-1")
+        return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
+
     def take(self) -> bytes:
         """Return the body with dots unstuffed and lines ended by :attr:`newline`."""
         raise NotImplementedError
@@ -106,14 +113,17 @@ class AnyNewlineBody(Body):
     __slots__ = ()
 
     def _content_end(self, window: bytes) -> int:
-        ends = [end for newline_dot in (b"\n.", b"\r.") if (end := _lone_dot(window, newline_dot)) >= 0]
-        return min(ends, default=-1)
+        after_lf = _lone_dot(window, b"\n.")
+        after_cr = _lone_dot(window, b"\r.")
+        return after_lf if after_cr < 0 or 0 <= after_lf < after_cr else after_cr
 
     def take(self) -> bytes:
         """Return the body with LF line ends, one dot taken off where two lead a line, as the stock package does."""
         body = b"".join(self._chunks)
         if b"\r" in body:
-            body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            body = body.replace(b"\r\n", b"\n")
+            if b"\r" in body:
+                body = body.replace(b"\r", b"\n")
         if b"\n.." in body:
             body = body.replace(b"\n..", b"\n.")
         return body[1:]

@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from re import Match
-from typing import Final
+from typing import Final, NamedTuple
 
 from pysmtpd.core import grammar
 from pysmtpd.core.address import parse_path, split_path
-from pysmtpd.core.config import Config
+from pysmtpd.core.config import LOG_LEVELS, Config
 from pysmtpd.core.data import AnyNewlineBody, Body, Content, CrlfBody
 from pysmtpd.core.events import (
-    Accept,
     CheckHost,
     CheckRecipient,
     CheckSender,
@@ -31,15 +30,24 @@ from pysmtpd.core.events import (
 from pysmtpd.core.lines import NEED_DATA, TOO_LONG, LineBuffer
 from pysmtpd.core.replies import free_reply, one_line, wire
 from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER
-from pysmtpd.core.trace import trace_lines
+from pysmtpd.core.trace import trace_header
 
-_YES: Final = Accept()
 _VERB_ENDS: Final = ("", " ")
+
+NOTICE: Final = LOG_LEVELS.index("notice")
 
 # What is unusual about the next command line.
 _NOTHING: Final = 0
 _FIRST_LINE: Final = 1  # it may be a request of another protocol
 _AFTER_BODY: Final = 2  # the LF of the CR that ended the body may lead it
+
+
+class _OpenQuestion(NamedTuple):
+    """What follows an answer."""
+
+    acceptance: bytes
+    accepted: Callable[[], None]
+    refused: Callable[[Refuse], None]
 
 
 class Session:
@@ -61,8 +69,8 @@ class Session:
         "_denied",
         "_eof",
         "_events",
+        "_open",
         "_out",
-        "_resume",
         "_trace",
         "_unusual",
         "client",
@@ -90,10 +98,10 @@ class Session:
         self.seen = 0  #: GREETED, SENDER, RECIPIENT
         self._buffer = LineBuffer()
         self._body: Body | None = None
-        self._trace: tuple[str, ...] = ()
+        self._trace = ""
         self._out: list[bytes] = []
         self._events: deque[Event] = deque()
-        self._resume: Callable[[Verdict], None] | None = None
+        self._open: _OpenQuestion | None = None
         self._denied = False
         self._closed = False
         self._eof = False
@@ -103,10 +111,15 @@ class Session:
 
     def start(self) -> None:
         """Begin: ask about the host, then greet. Called once, before anything is received."""
-        if "host" in self.config.ask:
-            self._ask(CheckHost(self.client), self._host_checked)
+        config = self.config
+        greeting = wire(
+            config.replies.greeting.format(server=config.server_address, banner=config.banner, timestamp=config.timestamp())
+        )
+        if "host" in config.ask:
+            self._ask(CheckHost(self.client), greeting, self._host_accepted, self._host_refused)
         else:
-            self._host_checked(_YES)
+            self._out.append(greeting)
+            self._host_accepted()
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client. They wait while a question is open."""
@@ -120,7 +133,7 @@ class Session:
     @property
     def wants_input(self) -> bool:
         """Whether reading on makes sense now: false while a question is open and after the end."""
-        return self._resume is None and not self._closed and not self._eof
+        return self._open is None and not self._closed and not self._eof
 
     @property
     def in_data(self) -> bool:
@@ -131,20 +144,40 @@ class Session:
         """Go on as far as possible; return the next event, or ``None`` when there is nothing more to do now."""
         events = self._events
         if not events:
-            if self._resume is not None or self._closed:
+            if self._open is not None or self._closed:
                 return None
             self._run()
             if not events:
                 return None
         return events.popleft()
 
-    def answer(self, verdict: Verdict) -> None:
-        """Answer the open question. Raises RuntimeError when none is open."""
-        resume = self._resume
-        if resume is None:
+    @property
+    def acceptance(self) -> bytes:
+        """The reply that Accept would give to the open question; empty when none is open.
+
+        A driver whose answers have a long way to go may send it itself, and say so to :meth:`answer`.
+        """
+        return self._open.acceptance if self._open is not None else b""
+
+    def answer(self, verdict: Verdict, *, replied: bool = False) -> None:
+        """Answer the open question.
+
+        Arguments:
+            verdict: yes or no.
+            replied: whether the driver has sent :attr:`acceptance` to the client already.
+
+        Raises RuntimeError when no question is open.
+        """
+        question = self._open
+        if question is None:
             raise RuntimeError("no question is open in this session")
-        self._resume = None
-        resume(verdict)
+        self._open = None
+        if isinstance(verdict, Refuse):
+            question.refused(verdict)
+            return
+        if not replied:
+            self._out.append(question.acceptance)
+        question.accepted()
 
     def assign(self, name: str, values: list[str]) -> None:
         """Set an item of the session's state by its name in the stock package: what scripts do with ``::smtpd::state``.
@@ -267,9 +300,11 @@ class Session:
         if self.config.log_threshold == 0:
             self._events.append(Log("debug", one_line(text)))
 
-    def _ask(self, question: Question, resume: Callable[[Verdict], None]) -> None:
-        """Put a question; ``resume`` goes on with its verdict."""
-        self._resume = resume
+    def _ask(
+        self, question: Question, acceptance: bytes, accepted: Callable[[], None], refused: Callable[[Refuse], None]
+    ) -> None:
+        """Put a question; go on with one of the two functions. ``acceptance`` is the reply when the answer is yes."""
+        self._open = _OpenQuestion(acceptance, accepted, refused)
         self._events.append(question)
 
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:
@@ -285,15 +320,14 @@ class Session:
 
     # Connecting and greeting
 
-    def _host_checked(self, verdict: Verdict) -> None:
-        config = self.config
-        if isinstance(verdict, Refuse):
-            self._log("notice", f"access denied for {self.client}:{self.port}: {verdict.text}")
-            self._denied = True
-            self._refused(verdict, 550, config.replies.host_refused)
-            return
-        self._log("notice", f"connect from {self.client}:{self.port} on {self.name}")
-        self._reply(config.replies.greeting, server=config.server_address, banner=config.banner, timestamp=config.timestamp())
+    def _host_accepted(self) -> None:
+        if self.config.log_threshold <= NOTICE:
+            self._log("notice", f"connect from {self.client}:{self.port} on {self.name}")
+
+    def _host_refused(self, refusal: Refuse) -> None:
+        self._log("notice", f"access denied for {self.client}:{self.port}: {refusal.text}")
+        self._denied = True
+        self._refused(refusal, 550, self.config.replies.host_refused)
 
     def _hello(self, line: str) -> bool:
         """Take the client's name from a HELO or EHLO line; False, and the reply sent, when it gives none."""
@@ -336,56 +370,60 @@ class Session:
 
     def _mail(self, line: str) -> None:
         """MAIL: RFC 5321, 4.1.1.2."""
+        config = self.config
         plain = grammar.PLAIN_MAIL.match(line)
         found = self._plain_path(plain, "MAIL") if plain else self._path(line, "MAIL", grammar.STOCK_MAIL, grammar.MAIL)
         if found is None:
             return
-        path, options, address, _ = found
-        if "sender" in self.config.ask:
-            self._ask(CheckSender(address), partial(self._mail_checked, path, options, address))
+        path, address, _, options = found
+        if "sender" in config.ask:
+            accepted = partial(self._sender_accepted, path, address, options)
+            self._ask(CheckSender(address), config.replies.mail_ok, accepted, partial(self._sender_refused, address))
         else:
-            self._mail_checked(path, options, address, _YES)
+            self._out.append(config.replies.mail_ok)
+            self._sender_accepted(path, address, options)
 
-    def _mail_checked(self, path: str, options: str, address: str, verdict: Verdict) -> None:
-        if isinstance(verdict, Refuse):
-            self._log("info", f"MAIL denied user {address}")
-            self._mailbox_refused(verdict)
-            return
+    def _sender_accepted(self, path: str, address: str, options: str) -> None:
         if self.config.log_threshold == 0:
             self._debug(f"MAIL FROM: {address}")
         self.sender = path
         self.options = options
         self.seen |= SENDER
-        self._out.append(self.config.replies.mail_ok)
+
+    def _sender_refused(self, address: str, refusal: Refuse) -> None:
+        self._log("info", f"MAIL denied user {address}")
+        self._mailbox_refused(refusal)
 
     def _rcpt(self, line: str) -> None:
         """RCPT: RFC 5321, 4.1.1.3. The postmaster is always welcome (4.5.1)."""
+        config = self.config
         plain = grammar.PLAIN_RCPT.match(line)
         found = self._plain_path(plain, "RCPT") if plain else self._path(line, "RCPT", grammar.STOCK_RCPT, grammar.RCPT)
         if found is None:
             return
-        if len(self.recipients) >= self.config.limits.recipients:
-            self._out.append(self.config.replies.too_many_recipients)
+        if len(self.recipients) >= config.limits.recipients:
+            self._out.append(config.replies.too_many_recipients)
             return
-        path, _, address, local = found
+        path, address, local, _ = found
         postmaster = local.lower() == "postmaster"
         if postmaster:
             self._log("notice", "RCPT to postmaster")
-        if "recipient" in self.config.ask and not postmaster:
-            self._ask(CheckRecipient(address), partial(self._rcpt_checked, path, address))
+        if "recipient" in config.ask and not postmaster:
+            accepted = partial(self._recipient_accepted, path, address)
+            self._ask(CheckRecipient(address), config.replies.rcpt_ok, accepted, partial(self._recipient_refused, address))
         else:
-            self._rcpt_checked(path, address, _YES)
+            self._out.append(config.replies.rcpt_ok)
+            self._recipient_accepted(path, address)
 
-    def _rcpt_checked(self, path: str, address: str, verdict: Verdict) -> None:
-        if isinstance(verdict, Refuse):
-            self._log("info", f"RCPT denied mailbox {address}")
-            self._mailbox_refused(verdict)
-            return
+    def _recipient_accepted(self, path: str, address: str) -> None:
         if self.config.log_threshold == 0:
             self._debug(f"RCPT TO: {address}")
         self.recipients.append(path)
         self.seen |= RECIPIENT
-        self._out.append(self.config.replies.rcpt_ok)
+
+    def _recipient_refused(self, address: str, refusal: Refuse) -> None:
+        self._log("info", f"RCPT denied mailbox {address}")
+        self._mailbox_refused(refusal)
 
     def _mailbox_refused(self, verdict: Refuse) -> None:
         if verdict.code is None:
@@ -393,15 +431,15 @@ class Session:
         else:
             self._out.append(free_reply(str(verdict.code), verdict.text))
 
-    def _plain_path(self, match: Match[str], verb: str) -> tuple[str, str, str, str] | None:
+    def _plain_path(self, match: Match[str], verb: str) -> tuple[str, ...] | None:
         """As :meth:`_path`, for a path that both readings take alike."""
-        path, address, local, parameters = match.groups("")
-        if parameters and not (self.config.profile.loose_paths or self._known_parameters(verb, parameters)):
+        found = match.groups("")
+        if found[3] and not (self.config.profile.loose_paths or self._known_parameters(verb, found[3])):
             return None
-        return path, parameters, address, local
+        return found
 
-    def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> tuple[str, str, str, str] | None:
-        """Return the path with its brackets, what follows it, the address and its local part; None, replied, on an error."""
+    def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> tuple[str, ...] | None:
+        """Return the path with its brackets, the address, its local part, what follows it; None, replied, on an error."""
         if self.config.profile.loose_paths:
             return self._loose_path(line, verb, loose)
         match = strict.match(line)
@@ -411,9 +449,9 @@ class Session:
         address, parameters = match[1] or "", match[2].strip(" ")
         if not self._known_parameters(verb, parameters):
             return None
-        return f"<{address}>", parameters, address, address.rpartition("@")[0] or address
+        return f"<{address}>", address, address.rpartition("@")[0] or address, parameters
 
-    def _loose_path(self, line: str, verb: str, pattern: grammar.Pattern) -> tuple[str, str, str, str] | None:
+    def _loose_path(self, line: str, verb: str, pattern: grammar.Pattern) -> tuple[str, ...] | None:
         match = pattern.match(line)
         if match is None or grammar.CONTROLS.search(line):
             self._syntax_error(line, verb)
@@ -424,7 +462,7 @@ class Session:
             self._debug(f"{verb} failed {box.error}")
             self._out.append(self.config.replies.syntax_error)
             return None
-        return path, options, box.address(self.config.hostname), box.local
+        return path, box.address(self.config.hostname), box.local, options
 
     def _known_parameters(self, verb: str, parameters: str) -> bool:
         """Check MAIL's parameters: SIZE (RFC 1870) and BODY (RFC 6152). RCPT has none so far."""
@@ -444,7 +482,7 @@ class Session:
         config = self.config
         self._debug("DATA")
         self.id = config.new_id()
-        self._trace = trace_lines(config, self.sender, self.domain, self.client, self.id)
+        self._trace = trace_header(config, self.sender, self.domain, self.client, self.id)
         body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
         self._body = body(config.limits.message)
         self._out.append(config.replies.send_data)
@@ -465,30 +503,31 @@ class Session:
             self._out.append(self.config.replies.too_large)
             self._end_transaction()
         else:
-            self._received(Content(self._trace, body.take(), body.newline))
+            self._received(body)
         return True
 
-    def _received(self, content: Content) -> None:
+    def _received(self, body: Body) -> None:
+        """A whole message is there: ask whether it is welcome."""
         config = self.config
         if config.log_threshold == 0:
-            self._log_body(content)
+            self._log_body(body)
+        delivered = wire(config.replies.delivered.format(id=self.id))
         if "deliver" in config.ask:
-            self._ask(Deliver(self.sender, tuple(self.recipients), content, self.id), self._deliver_checked)
+            content = Content(self._trace, body.take(), body.newline)
+            question = Deliver(self.sender, tuple(self.recipients), content, self.id)
+            self._ask(question, delivered, self._end_transaction, self._delivery_refused)
         else:
-            self._deliver_checked(_YES)
+            self._out.append(delivered)
+            self._end_transaction()
 
-    def _log_body(self, content: Content) -> None:
-        for line in content.lines()[len(content.trace) :]:
+    def _log_body(self, body: Body) -> None:
+        for line in body.lines_as_sent():
             self._debug(f"received: {line}")
         self._debug("received: .")
 
-    def _deliver_checked(self, verdict: Verdict) -> None:
-        replies = self.config.replies
-        if isinstance(verdict, Refuse):
-            self._debug(f"error in deliver: {verdict.text}")
-            self._refused(verdict, 554, replies.delivery_refused)
-        else:
-            self._reply(replies.delivered, id=self.id)
+    def _delivery_refused(self, refusal: Refuse) -> None:
+        self._debug(f"error in deliver: {refusal.text}")
+        self._refused(refusal, 554, self.config.replies.delivery_refused)
         self._end_transaction()
 
     def _end_transaction(self) -> None:

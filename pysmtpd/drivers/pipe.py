@@ -73,8 +73,10 @@ class Child:
                 if len(payload) >= LARGE_CHUNK:
                     self.send(frames.TAKEN, number, b"")
             case frames.ANSWER:
-                values = frames.texts(payload)
-                self._perform(number, engine.answer(number, int(values[0]), *values[1:]) if values else engine.answer(number))
+                code, *result = frames.texts(payload)
+                self._perform(number, engine.answer(number, int(code), *result))
+            case frames.ACCEPT:
+                self._perform(number, engine.accept(number))
             case frames.OPEN:
                 client, port, name = frames.texts(payload)
                 self._perform(number, engine.open(number, client, int(port), name))
@@ -127,13 +129,14 @@ class Child:
                         self.send(frames.CLOSE, number, b"")
 
     def _ask(self, number: int, question: tuple[object, ...]) -> None:
-        if question[0] == "deliver":
-            *head, text = question
-            header = tcl_value(head).encode("latin-1", "replace")
-            assert isinstance(text, bytes)  # noqa: S101 # a delivery's last value is its text
-            self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + text)
+        """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
+        kind, changes, value = question
+        values = [kind, changes, self._engine.acceptance(number)]
+        if isinstance(value, bytes):
+            header = tcl_value(values).encode("latin-1", "replace")
+            self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + value)
         else:
-            self.send(frames.ASK, number, tcl_value(question).encode("latin-1", "replace"))
+            self.send(frames.ASK, number, tcl_value([*values, value]).encode("latin-1", "replace"))
 
     def _watch(self) -> None:
         """Before Python callbacks run: see to it that one that never returns does not outlive the script."""

@@ -182,6 +182,14 @@ class TclEngine:
         self._questions.pop(number, None)
         self._told.pop(number, None)
 
+    def acceptance(self, number: int) -> bytes:
+        """Return the reply that a yes to the session's open question gives, for a link that sends it itself."""
+        return self.sessions[number].acceptance
+
+    def accept(self, number: int) -> list[Action]:
+        """A script's callback has returned, and the client has its reply."""
+        return self._go_on(number, Accept(), replied=True)
+
     def answer(self, number: int, code: int = 0, text: str = "", error_code: str = "") -> list[Action]:
         """A script's callback has ended, with a Tcl return code, a result and an errorCode."""
         question = self._questions.get(number)
@@ -220,12 +228,11 @@ class TclEngine:
 
     # From events to actions
 
-    def _go_on(self, number: int, verdict: Verdict) -> list[Action]:
-        self._questions.pop(number, None)
+    def _go_on(self, number: int, verdict: Verdict, *, replied: bool = False) -> list[Action]:
         session = self.sessions.get(number)
-        if session is None:
+        if session is None or self._questions.pop(number, None) is None:
             return []
-        session.answer(verdict)
+        session.answer(verdict, replied=replied)
         return list(self._actions(number, session))
 
     def _actions(self, number: int, session: Session) -> Iterator[Action]:

@@ -1,0 +1,63 @@
+"""The command line: `python -m compat [--target T ...] [--update] [-v] [NAME ...]`."""
+
+import argparse
+import sys
+from itertools import groupby
+
+from compat import ledger, suite
+from compat.targets import TARGETS
+from compat.transcript import FOLDER, TranscriptError, load
+
+
+def main() -> int:
+    """Run what is asked for, print the table and the differences; 1 when anything differs."""
+    arguments = _arguments()
+    chosen = [name for name in suite.names() if not arguments.names or name in arguments.names]
+    if unknown := set(arguments.names) - set(chosen):
+        print(f"no such transcript: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    if problems := ledger.dangling(suite.names()):
+        print("LEDGER.md:", *problems, sep="\n  ", file=sys.stderr)
+        return 2
+    if arguments.update:
+        print("\n".join(suite.update_all([load(FOLDER / f"{name}.txt") for name in chosen if "/" not in name])))
+        return 0
+    targets = arguments.target or list(TARGETS)
+    results = suite.run(targets, chosen, arguments.piece)
+    _table(results, targets)
+    for result in results:
+        if result.status == "DIFF" or (arguments.verbose and result.status == "pending"):
+            print(f"\n{result.diff()}")
+        elif arguments.verbose and result.status == "ok":
+            print(f"\n{result.name} on {result.target}:", *result.actual, sep="\n")
+    return int(any(result.status == "DIFF" for result in results))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m compat", description="Compare pysmtpd with the stock package.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="transcripts to play (default: all)")
+    parser.add_argument("-t", "--target", action="append", choices=list(TARGETS), help="default: all four")
+    parser.add_argument("-u", "--update", action="store_true", help="rewrite expectations from the stock package")
+    parser.add_argument("--piece", type=int, default=0, metavar="N", help="clients send N octets at a time")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print the sessions that agree, too")
+    return parser.parse_args()
+
+
+def _table(results: list[suite.Result], targets: list[str]) -> None:
+    """Transcripts down, targets across."""
+    width = max((len(result.name) for result in results), default=0)
+    print(" " * width, *(f"{target:>8}" for target in targets))
+    for name, row in groupby(results, key=lambda result: result.name):
+        print(f"{name:{width}}", *(f"{result.status:>8}" for result in row))
+    for target in targets:
+        mine = [result.status for result in results if result.target == target]
+        counts = {"agree": "ok", "differ": "DIFF", "pending": "pending", "not applicable": "n.a."}
+        print(f"{target}:", ", ".join(f"{mine.count(status)} {word}" for word, status in counts.items()))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except TranscriptError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

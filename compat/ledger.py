@@ -1,0 +1,28 @@
+"""LEDGER.md as data: the name of each entry, and the transcripts that show it."""
+
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+PATH = Path(__file__).parent / "LEDGER.md"
+
+_ENTRY = re.compile(r"^### `(\w+)`\n(.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)
+_SHOWN = re.compile(r"^- Shown by: (.*)", re.MULTILINE)
+
+
+@functools.cache
+def entries() -> dict[str, frozenset[str]]:
+    """Each entry's name, with the transcripts it names."""
+    found = {}
+    for name, text in _ENTRY.findall(PATH.read_text("utf-8")):
+        shown = _SHOWN.search(text)
+        found[name] = frozenset(shown[1].split(", ")) if shown else frozenset()
+    return found
+
+
+def dangling(transcripts: Iterable[str]) -> list[str]:
+    """What is wrong with the entries: no transcript named, or one that does not exist."""
+    known = frozenset(transcripts)
+    problems = [f"{name}: shown by no transcript" for name, shown in entries().items() if not shown]
+    return problems + [f"{name}: no transcript {gone}" for name, shown in entries().items() for gone in shown - known]

@@ -1,0 +1,211 @@
+"""Plays one transcript against a running server, and writes down what really happened.
+
+Nothing here waits for time to pass: each step reads until the replies it expects have come, or the deadline has.
+"""
+
+import json
+import select
+import socket
+import time
+from dataclasses import dataclass, field
+
+from compat.targets import Record, Server
+from compat.text import escape, unescape
+from compat.transcript import Line, Step, Transcript
+
+#: Seconds that a step may take before the rest of the transcript is given up.
+DEADLINE = 5.0
+#: Seconds of silence after which a server is taken to have said all, when expectations are being learnt.
+QUIET = 0.15
+
+CLOSED = "S: (closed)"
+
+
+class HungError(Exception):
+    """The expected replies did not come; playing on would only produce noise."""
+
+
+class Connection:
+    """One client connection, read by lines."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), DEADLINE)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
+        self._pending = b""
+        self.closed = False
+
+    def send(self, data: bytes, piece: int) -> None:
+        """Send all, `piece` octets at a time.
+
+        A connection that the server has left is not an error here: the missing replies show it.
+        """
+        self._socket.settimeout(DEADLINE)
+        try:
+            for start in range(0, len(data), piece):
+                self._socket.sendall(data[start : start + piece])
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        finally:
+            self._socket.setblocking(False)
+
+    def half_close(self) -> None:
+        """Say that nothing more will come."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.closed = True
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
+
+    def read(self, wait: float) -> list[str]:
+        """Complete lines that arrive before `wait` is over: returns as soon as there is anything, or the end."""
+        if self.closed or not select.select([self._socket], [], [], max(wait, 0))[0]:
+            return []
+        try:
+            data = self._socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        except BlockingIOError:
+            return []
+        if not data:
+            self.closed = True
+            rest, self._pending = self._pending, b""
+            return ([f"S: {escape(rest.decode('latin-1'))}(no line end)"] if rest else []) + [CLOSED]
+        *lines, self._pending = (self._pending + data).split(b"\r\n")
+        return [f"S: {escape(line.decode('latin-1'))}".rstrip() for line in lines]
+
+
+@dataclass
+class Player:
+    """The connections of a session, and the record of it."""
+
+    server: Server
+    target: str
+    learn: bool = False
+    piece: int = 0
+    connections: dict[str, Connection] = field(default_factory=dict)
+    current: str = ""
+
+    def step(self, step: Step) -> list[str]:
+        """Perform one step; the actual CB and S lines."""
+        self._act([line for line in step.sends if line.serves(self.target)])
+        expected = [line for line in step.expected(self.target) if line.startswith("S: ")]
+        replies = self._listen(expected)
+        return self._callbacks() + replies
+
+    def _act(self, lines: list[Line]) -> None:
+        """Send neighbouring client lines in one segment; carry out directives in between."""
+        segment = b""
+        for line in lines:
+            if line.kind == "DO":
+                self._flush(segment)
+                segment = b""
+                self._directive(line.text)
+            else:
+                segment += unescape(line.text).encode("latin-1") + (b"\r\n" if line.kind == "C" else b"")
+        self._flush(segment)
+
+    def _flush(self, segment: bytes) -> None:
+        if segment:
+            self.connections[self.current].send(segment, self.piece or len(segment))
+
+    def _directive(self, text: str) -> None:
+        match text.split():
+            case ["connect", name]:
+                self.current = name
+                self.connections[name] = Connection(self.server.port)
+            case ["use", name]:
+                self.current = name
+            case ["half-close"]:
+                self.connections[self.current].half_close()
+            case ["close"]:
+                self.connections[self.current].close()
+                self.connections[self.current].closed = True
+            case ["flush"]:
+                pass
+            case _:
+                raise ValueError(f"unknown directive {text!r}")
+
+    def _listen(self, expected: list[str]) -> list[str]:
+        connection = self.connections[self.current]
+        got: list[str] = []
+        deadline = time.monotonic() + DEADLINE
+        while not connection.closed and (self.learn or not _complete(got, expected)):
+            wait = QUIET if self.learn else deadline - time.monotonic()
+            lines = connection.read(wait)
+            got += lines
+            if self.learn and not lines:
+                break
+            if time.monotonic() > deadline:
+                got.append(f"S: (nothing more within {DEADLINE:.0f} s)")
+                raise HungError(*self._callbacks(), *got)
+        got += connection.read(0)
+        return got if self.learn else _settled(got, expected, connection.closed)
+
+    def _callbacks(self) -> list[str]:
+        return [line for record in self.server.records() for line in render(record)]
+
+    def end(self) -> list[str]:
+        """Half-close every connection that is still open and read it to its end; lines that come now are surplus."""
+        surplus: list[str] = []
+        for connection in self.connections.values():
+            connection.half_close()
+            deadline = time.monotonic() + DEADLINE
+            while not connection.closed:
+                surplus += [line for line in connection.read(deadline - time.monotonic()) if line != CLOSED]
+                if time.monotonic() > deadline:
+                    surplus.append("S: (not closed after the client's end)")
+                    break
+            connection.close()
+        return surplus
+
+
+def _settled(got: list[str], expected: list[str], closed: bool) -> list[str]:
+    """The end of the connection is told where it is expected, or where replies are missing.
+
+    Elsewhere it would depend on timing whether it is seen in this step or after it.
+    """
+    replies = [line for line in got if line != CLOSED]
+    return [*replies, CLOSED] if closed and (CLOSED in expected or len(replies) < len(expected)) else replies
+
+
+def _complete(got: list[str], expected: list[str]) -> bool:
+    """Whether all expected lines, and no half of a multi-line reply, have come."""
+    return len(got) >= len(expected) and (not got or got[-1][6:7] != "-")
+
+
+def render(record: Record) -> list[str]:
+    """A callback record as transcript lines."""
+    (name, *arguments), lines = record
+    head = " ".join([name, *map(json.dumps, arguments)])
+    return [f"CB: {head}", *(f"CB: | {escape(line)}".rstrip() for line in lines)]
+
+
+def play(
+    transcript: Transcript, target: str, server: Server, learn: bool = False, piece: int = 0
+) -> list[tuple[Step, list[str]]]:
+    """Each step with its actual lines, and a last step for what came after the end of the transcript."""
+    player = Player(server, target, learn, piece)
+    played: list[tuple[Step, list[str]]] = []
+    *steps, last = transcript.steps()
+    for step in steps:
+        try:
+            played.append((step, player.step(step)))
+        except HungError as hung:
+            played.append((step, [str(line) for line in hung.args]))
+            for connection in player.connections.values():
+                connection.close()
+            return played
+    rest = player.end()
+    server.set_up(transcript.server_words())  # when it answers, it has printed all there was
+    rest += [line for record in server.records() for line in render(record)]
+    logged, errors = server.logged()
+    if transcript.log is not None:
+        rest += [f"LOG: {escape(line)}" for line in logged]
+    if target != "stock":  # the stock package writes background errors; ours never
+        rest += [f"server: {line}" for line in errors]
+    played.append((last, rest))
+    return played

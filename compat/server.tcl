@@ -1,0 +1,176 @@
+# The server side of every Tcl target: starts, sets up callbacks as it is told, and reports what they see.
+#
+# The same file runs on the stock package and on ours, so it uses public commands only.
+#   server.tcl ADDR
+# On stdin one line for each set-up, all words of it in hexadecimal UTF-8, an empty word as "-":
+#   names STYLE ?banner TEXT? ?log LEVEL? ?rule CALLBACK WHEN ACTION CODE TEXT? ...
+# On stdout "READY port engine host" when a set-up is in force, and one "CB json" line for each call of a callback,
+# printed before the callback returns. It leaves when its stdin is closed.
+
+package require smtpd
+
+set names qualified
+set rules {}
+
+# A string in JSON, in ASCII.
+proc quote {text} {
+    set out ""
+    foreach character [split $text ""] {
+        scan $character %c code
+        if {$code < 32 || $code > 126 || $character in {\\ \"}} {
+            append out [format {\u%04x} $code]
+        } else {
+            append out $character
+        }
+    }
+    return \"$out\"
+}
+
+proc record {words lines} {
+    set parts {}
+    foreach group [list $words $lines] {
+        set items {}
+        foreach text $group {
+            lappend items [quote $text]
+        }
+        lappend parts "\[[join $items ,]\]"
+    }
+    puts "CB \[[join $parts ,]\]"
+}
+
+# Do what the first rule for this callback and argument says, as if the callback itself did.
+proc verdict {callback argument} {
+    foreach rule $::rules {
+        lassign $rule which when action code text
+        if {$which ne $callback || ($when ne "*" && $when ne $argument)} {
+            continue
+        }
+        switch -- $action {
+            refuse { return -level 2 -code error $text }
+            refuse-code { return -level 2 -code error -errorcode $code $text }
+            break - continue { return -level 2 -code $action }
+            return { return -level 2 -code 7 $text }
+            slow {
+                # The event loop runs meanwhile, as it does under a dialog.
+                after 30 {set ::woken 1}
+                vwait ::woken
+            }
+        }
+        return
+    }
+}
+
+proc validate_host {address} {
+    record [list validate_host $address] {}
+    verdict validate_host $address
+}
+
+proc validate_sender {address} {
+    record [list validate_sender $address] {}
+    verdict validate_sender $address
+}
+
+proc validate_recipient {address} {
+    record [list validate_recipient $address] {}
+    verdict validate_recipient $address
+}
+
+proc deliver {sender recipients data} {
+    record [list deliver $sender {*}$recipients] $data
+    verdict deliver $sender
+}
+
+proc deliverMIME {token} {
+    record [list deliverMIME [mime::getproperty $token content]] [entity $token]
+    set subject {}
+    catch {set subject [lindex [mime::getheader $token Subject] 0]}
+    verdict deliverMIME $subject
+}
+
+# One MIME entity in the suite's rendering: sorted headers, an empty line, then the body or the parts.
+proc entity {token} {
+    set lines {}
+    foreach name [lsort [mime::getheader $token -names]] {
+        foreach value [mime::getheader $token $name] {
+            lappend lines "[string tolower $name]: [regsub -all {\s+} $value { }]"
+        }
+    }
+    lappend lines ""
+    if {[string match multipart/* [mime::getproperty $token content]]} {
+        foreach part [mime::getproperty $token parts] {
+            lappend lines "part [mime::getproperty $part content]" {*}[entity $part]
+        }
+        return $lines
+    }
+    set body [string trimright [string map {\r\n \n} [mime::getbody $token]] \n]
+    lappend lines {*}[split $body \n]
+}
+
+# A command prefix of several words ends here.
+proc with_prefix {name args} {
+    tailcall ::$name {*}$args
+}
+
+proc callback {name} {
+    switch -- $::names {
+        qualified { return ::$name }
+        global { return $name }
+        prefix { return [list ::with_prefix $name] }
+    }
+}
+
+# Put a set-up in force in place of the one before.
+proc set_up {words} {
+    set ::rules {}
+    # The stock package lets an old errorCode leak into replies: each set-up begins like a fresh interpreter.
+    set ::errorCode NONE
+    set options [list -banner $::default_banner -loglevel warn]
+    foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
+        dict set options -$name {}
+    }
+    while {[llength $words]} {
+        set words [lassign $words keyword]
+        switch -- $keyword {
+            names { set words [lassign $words ::names] }
+            banner {
+                set words [lassign $words text]
+                dict set options -banner $text
+            }
+            log {
+                set words [lassign $words level]
+                dict set options -loglevel $level
+            }
+            rule {
+                lappend ::rules [lrange $words 0 4]
+                set name [lindex $words 0]
+                dict set options -$name [callback $name]
+                set words [lrange $words 5 end]
+            }
+        }
+    }
+    smtpd::configure {*}$options
+}
+
+proc decode {word} {
+    return [encoding convertfrom utf-8 [binary format H* [string trim $word -]]]
+}
+
+proc instructed {} {
+    if {[gets stdin line] >= 0} {
+        set_up [lmap word [split $line] { decode $word }]
+        puts "READY $::port $::engine [info hostname]"
+    } elseif {[eof stdin]} {
+        fileevent stdin readable {}
+        smtpd::stop
+    }
+}
+
+# The package logs to stdout: its lines must not wait in a buffer.
+fconfigure stdout -buffering line
+set default_banner [smtpd::cget -banner]
+set port [lindex [fconfigure [smtpd::start [lindex $argv 0] 0] -sockname] 2]
+set engine [expr {[llength [info commands ::pysmtpd::version]] ? "pysmtpd" : "stock"}]
+
+fconfigure stdin -blocking 0
+fileevent stdin readable instructed
+vwait ::smtpd::stopped
