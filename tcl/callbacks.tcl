@@ -75,7 +75,8 @@ proc ::pysmtpd::Prefix {option} {
 #
 proc ::pysmtpd::HasMessage {channel} {
     upvar ::smtpd::state_$channel State
-    return [expr {$State(from) ne "" && $State(to) ne "" && $State(data) ne ""}]
+    # The list of lines is counted, not compared: that would make one string of it again.
+    return [expr {$State(from) ne "" && [llength $State(to)] && [llength $State(data)]}]
 }
 
 # ::pysmtpd::Callback --

@@ -14,10 +14,12 @@ namespace eval ::pysmtpd {
     variable numbers         ;# channel -> number
     variable busy            ;# number -> 1 while a callback of the session runs
     variable suspended       ;# number -> 1 while nothing is read from it, though there may be something
+    variable held            ;# number -> reply bytes that go out with the next ones
     array set channels {}
     array set numbers {}
     array set busy {}
     array set suspended {}
+    array set held {}
 }
 
 # ::pysmtpd::Open --
@@ -29,6 +31,7 @@ proc ::pysmtpd::Open {channel address port} {
     variable channels
     variable numbers
     variable max_sessions
+    catch {chan configure $channel -nodelay 1} ;# from Tcl 8.7 on
     chan configure $channel -blocking 0 -buffering none -translation binary -buffersize 65536
     if {[array size channels] >= $max_sessions} {
         TurnAway $channel
@@ -112,10 +115,10 @@ proc ::pysmtpd::Perform {number action argument} {
     }
     switch -- $action {
         write {
-            if {[catch {puts -nonewline $channels($number) $argument} message]} {
-                ::smtpd::Log error $message
-                Drop $number
-            }
+            Write $number $argument
+        }
+        hold {
+            Hold $number $argument
         }
         log {
             ::smtpd::Log {*}$argument
@@ -128,6 +131,47 @@ proc ::pysmtpd::Perform {number action argument} {
             set channel $channels($number)
             Forget $number
             TurnAway $channel
+        }
+    }
+}
+
+# ::pysmtpd::Write --
+#
+#   Send replies, those held back first, in one write.
+#
+proc ::pysmtpd::Write {number bytes} {
+    variable channels
+    variable held
+    if {[info exists held($number)]} {
+        set bytes $held($number)$bytes
+        unset held($number)
+    }
+    if {[catch {puts -nonewline $channels($number) $bytes} message]} {
+        ::smtpd::Log error $message
+        Drop $number
+    }
+}
+
+# ::pysmtpd::Hold --
+#
+#   Keep replies for the next write. TCP would delay the second of two small writes until the client acknowledges the
+#   first, and clients take their time (RFC 1122, 4.2.3.2 and 4.2.3.4); Tcl 8.6 cannot turn that off.
+#
+proc ::pysmtpd::Hold {number bytes} {
+    variable held
+    append held($number) $bytes
+}
+
+# ::pysmtpd::Release --
+#
+#   Send what is held back for a session, or for all of them: the script runs its event loop in a callback, or ends.
+#
+proc ::pysmtpd::Release {{number *} args} {
+    variable held
+    variable channels
+    foreach number [array names held $number] {
+        if {[info exists channels($number)]} {
+            Write $number {}
         }
     }
 }
@@ -146,6 +190,7 @@ proc ::pysmtpd::Perform {number action argument} {
 proc ::pysmtpd::Ask {number question} {
     variable channels
     variable busy
+    variable held
     if {![info exists channels($number)]} {
         return {}
     }
@@ -155,7 +200,13 @@ proc ::pysmtpd::Ask {number question} {
         array set ::smtpd::state_$channel $changes
     }
     set busy($number) 1
+    if {[info exists held($number)]} {
+        set timer [after 0 [list ::pysmtpd::Release $number]]
+    }
     set verdict [Callback $kind $channel $values]
+    if {[info exists timer]} {
+        after cancel $timer
+    }
     unset -nocomplain busy($number)
     if {$channel ni [chan names $channel]} {
         # The callback closed the connection.
@@ -187,9 +238,13 @@ proc ::pysmtpd::Assign {channel name value} {
 #
 proc ::pysmtpd::Finish {number} {
     variable channels
+    Release $number
+    if {![info exists channels($number)]} {
+        return
+    }
     set channel $channels($number)
     Forget $number
-    if {[catch {read $channel 65536} rest] || $rest eq "" || [eof $channel]} {
+    if {[catch {read $channel 65536} rest] || ![string length $rest] || [eof $channel]} {
         catch {close $channel}
         return
     }
@@ -240,8 +295,10 @@ proc ::pysmtpd::Forget {number} {
     variable numbers
     variable busy
     variable suspended
+    variable held
     if {[info exists channels($number)]} {
-        unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) busy($number) suspended($number)
+        unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) busy($number) suspended($number) \
+            held($number)
         unset channels($number)
     }
 }

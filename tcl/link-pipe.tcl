@@ -1,5 +1,6 @@
 # The link to the engine where it runs in a Python child process, over the child's stdin and stdout.
 #
+# Bytes are measured with [string length], never compared: a comparison would make a string of them, and slow ones from then on.
 # Frames of many sessions travel together, and nothing here waits for one, except for the result of a call that the script
 # itself makes. pysmtpd/drivers/frames.py describes the frames. When the child is gone its sessions get a 421, and the next
 # one that is needed starts anew, with the same settings.
@@ -168,7 +169,7 @@ proc ::pysmtpd::link::Fill {deadline} {
         if {$pipe eq "" || [catch {read $pipe} bytes]} {
             return 0
         }
-        if {$bytes ne ""} {
+        if {[string length $bytes]} {
             append received $bytes
             return 1
         }
@@ -224,7 +225,7 @@ proc ::pysmtpd::link::Flush {} {
 proc ::pysmtpd::link::Readable {} {
     variable pipe
     variable received
-    if {[catch {read $pipe} bytes] || ($bytes eq "" && [eof $pipe])} {
+    if {[catch {read $pipe} bytes] || (![string length $bytes] && [eof $pipe])} {
         Gone
         return
     }
@@ -272,6 +273,9 @@ proc ::pysmtpd::link::Act {operation number payload} {
         16 {
             ::pysmtpd::Perform $number write $payload
         }
+        24 {
+            ::pysmtpd::Perform $number hold $payload
+        }
         18 {
             Answer $number $payload
         }
@@ -300,14 +304,14 @@ proc ::pysmtpd::link::Act {operation number payload} {
 
 # ::pysmtpd::link::Answer --
 #
-#   Put a question to the script, and tell the child the outcome. When it is a yes, the client has its reply before
-#   anything else happens: the script may end right here, if that was the message it had been waiting for.
+#   Put a question to the script, and tell the child the outcome. When it is a yes, the reply is sent here and now, unless
+#   more are to follow at once: the script may end right here, if that was the message it had been waiting for.
 #
 proc ::pysmtpd::link::Answer {number question} {
-    lassign $question kind changes acceptance value
+    lassign $question kind changes acceptance more value
     set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
     if {$verdict eq ""} {
-        ::pysmtpd::Perform $number write $acceptance
+        ::pysmtpd::Perform $number [expr {$more ? "hold" : "write"}] $acceptance
         Send 9 $number {}
     } else {
         Send 4 $number [Pack $verdict]
@@ -356,6 +360,10 @@ proc ::pysmtpd::link::Gone {} {
         ::smtpd::Log error "the Python engine has ended; [llength $numbers] session(s) are closed with it"
     }
     foreach number $numbers {
+        ::pysmtpd::Release $number
+        if {![info exists ::pysmtpd::channels($number)]} {
+            continue
+        }
         set channel $::pysmtpd::channels($number)
         Tidy $number
         ::pysmtpd::Forget $number
@@ -399,7 +407,7 @@ proc ::pysmtpd::link::receive {number channel} {
         ready
     }
     set data [read $channel 262144]
-    if {$data eq ""} {
+    if {![string length $data]} {
         if {[eof $channel]} {
             chan event $channel readable {}
             Send 3 $number {}
@@ -485,3 +493,6 @@ proc ::pysmtpd::link::unavailable {} {
     variable farewell
     return $farewell
 }
+
+# A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.
+trace add execution exit enter {::pysmtpd::Release *}

@@ -313,7 +313,8 @@ proc ::smtpd::server_ip {} {
 #   channel  the session's connection
 #
 proc ::smtpd::deliver {channel} {
-    if {[cget deliverMIME] eq "" || ![::pysmtpd::HasMessage $channel]} {
+    variable options
+    if {$options(deliverMIME) eq "" || ![::pysmtpd::HasMessage $channel]} {
         deliver_old $channel
         return
     }
@@ -331,11 +332,13 @@ proc ::smtpd::deliver {channel} {
 #   Hand a message to -deliver: reverse-path, forward-paths, list of lines.
 #
 proc ::smtpd::deliver_old {channel} {
-    if {[cget deliver] eq "" || ![::pysmtpd::HasMessage $channel]} {
+    variable options
+    upvar [namespace current]::state_$channel State
+    if {$options(deliver) eq "" || ![::pysmtpd::HasMessage $channel]} {
         return
     }
     set prefix [::pysmtpd::Prefix deliver]
-    if {[catch {{*}$prefix [state $channel from] [state $channel to] [state $channel data]} message settings]} {
+    if {[catch {{*}$prefix $State(from) $State(to) $State(data)} message settings]} {
         return -code error -errorcode [dict get [dict merge {-errorcode NONE} $settings] -errorcode] $message
     }
 }

@@ -136,9 +136,9 @@ class Session:
         return self._open is None and not self._closed and not self._eof
 
     @property
-    def in_data(self) -> bool:
-        """Whether a message is being received."""
-        return self._body is not None
+    def has_input(self) -> bool:
+        """Whether bytes wait to be handled: there will be more replies as soon as the open question is answered, likely."""
+        return len(self._buffer) > 0
 
     def next_event(self) -> Event | None:
         """Go on as far as possible; return the next event, or ``None`` when there is nothing more to do now."""

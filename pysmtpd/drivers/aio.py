@@ -11,20 +11,26 @@ from pysmtpd.callbacks import put_question
 from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Deliver, Log, Session
 from pysmtpd.options import Options
 
+#: How much is received at once, in octets.
+READ_SIZE = 262_144
 
-class Connection(asyncio.Protocol):
+
+class Connection(asyncio.BufferedProtocol):
     """One connection, and its session.
 
     Arguments:
         options: the server's settings and callbacks.
         log: what takes a line for the log.
+        buffer: where bytes are received; all connections of a loop share one, since it is emptied before the next is read.
+            Without it every read would allocate, and give back, as much as could have come.
     """
 
-    __slots__ = ("_log", "_options", "_session", "_transport")
+    __slots__ = ("_buffer", "_log", "_options", "_session", "_transport")
 
-    def __init__(self, options: Options, log: Callable[[Log], None]) -> None:
+    def __init__(self, options: Options, log: Callable[[Log], None], buffer: memoryview) -> None:
         self._options = options
         self._log = log
+        self._buffer = buffer
         self._transport: asyncio.Transport
         self._session: Session
 
@@ -38,9 +44,13 @@ class Connection(asyncio.Protocol):
         self._session.start()
         self._go_on()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where to put what comes."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
-        self._session.receive(data)
+        self._session.receive(bytes(self._buffer[:nbytes]))
         self._go_on()
 
     def eof_received(self) -> bool:
@@ -87,6 +97,7 @@ class Loop:
     def __init__(self, options: Options, log: Callable[[Log], None]) -> None:
         self._options = options
         self._log = log
+        self._buffer = memoryview(bytearray(READ_SIZE))
         self._loop = asyncio.new_event_loop()
         self._servers: dict[socket.socket, asyncio.Server] = {}
         self._thread = threading.Thread(target=self._loop.run_forever, name="pysmtpd", daemon=True)
@@ -98,7 +109,7 @@ class Loop:
         self._servers[listener] = asyncio.run_coroutine_threadsafe(self._serve(listener), self._loop).result()
 
     async def _serve(self, listener: socket.socket) -> asyncio.Server:
-        return await self._loop.create_server(lambda: Connection(self._options, self._log), sock=listener)
+        return await self._loop.create_server(lambda: Connection(self._options, self._log, self._buffer), sock=listener)
 
     def release(self, listener: socket.socket) -> None:
         """Stop accepting and close the listening socket; connections stay. May be called from a callback."""

@@ -25,8 +25,9 @@ CALL: Final = 8  # function, arguments; answered by RESULT
 # To Tcl.
 WRITE: Final = 16  # reply bytes
 LOG: Final = 17  # a Tcl list: level, text
-ASK: Final = 18  # a Tcl list: kind, changes of the state, reply to a yes, address
-ASK_DELIVER: Final = 19  # length and a Tcl list: kind, changes of the state, reply to a yes; the message's text
+ASK: Final = 18  # a Tcl list: kind, changes of the state, reply to a yes, whether more replies follow it, address
+ASK_DELIVER: Final = 19  # length and a Tcl list as before but for the address; the message's text
+HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being put first
 CLOSE: Final = 20
 RESULT: Final = 21  # a Tcl list: ok and a value, or error, message, errorCode
 PRINT: Final = 22  # text for the script's stdout

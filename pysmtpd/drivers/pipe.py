@@ -45,8 +45,11 @@ class Child:
 
     def run(self) -> None:
         """Serve until the other end closes."""
-        while data := os.read(self._source, _READ_SIZE):
-            for operation, number, payload in self._reader.feed(data):
+        # One buffer for all reads: a fresh megabyte each time would cost more than what is done with it.
+        space = bytearray(_READ_SIZE)
+        view = memoryview(space)
+        while size := os.readv(self._source, [space]):
+            for operation, number, payload in self._reader.feed(bytes(view[:size])):
                 self._handle(operation, number, payload)
             self.flush()
 
@@ -76,7 +79,10 @@ class Child:
                 code, *result = frames.texts(payload)
                 self._perform(number, engine.answer(number, int(code), *result))
             case frames.ACCEPT:
-                self._perform(number, engine.accept(number))
+                actions = engine.accept(number)
+                if not any(action == "write" for action, _ in actions):
+                    actions.append(("write", b""))  # what Tcl holds back goes out, too
+                self._perform(number, actions)
             case frames.OPEN:
                 client, port, name = frames.texts(payload)
                 self._perform(number, engine.open(number, client, int(port), name))
@@ -110,6 +116,7 @@ class Child:
         return "ok", self._engine.config.unavailable()
 
     def _perform(self, number: int, actions: list[Action]) -> None:
+        """Send what the script's side has to do; run Python callbacks here."""
         due = actions
         while due:
             actions, due = due, []
@@ -117,6 +124,8 @@ class Child:
                 match action:
                     case "write":
                         self.send(frames.WRITE, number, argument)
+                    case "hold":
+                        self.send(frames.HOLD, number, argument)
                     case "ask":
                         self._ask(number, argument)
                     case "python":
@@ -131,7 +140,7 @@ class Child:
     def _ask(self, number: int, question: tuple[object, ...]) -> None:
         """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
         kind, changes, value = question
-        values = [kind, changes, self._engine.acceptance(number)]
+        values = [kind, changes, *self._engine.acceptance(number)]
         if isinstance(value, bytes):
             header = tcl_value(values).encode("latin-1", "replace")
             self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + value)

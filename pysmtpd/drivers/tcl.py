@@ -7,6 +7,7 @@ comes back as a flat list ``action argument action argument ...``:
 action      argument
 ==========  =====================================================================================================
 ``write``   reply bytes to send
+``hold``    reply bytes to send with the next ones; or when the callback that is now asked runs the event loop
 ``log``     level and text
 ``ask``     the question, what changed in the session's state since the last one, and the question's own values; always
             the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.answer`
@@ -182,9 +183,10 @@ class TclEngine:
         self._questions.pop(number, None)
         self._told.pop(number, None)
 
-    def acceptance(self, number: int) -> bytes:
-        """Return the reply that a yes to the session's open question gives, for a link that sends it itself."""
-        return self.sessions[number].acceptance
+    def acceptance(self, number: int) -> tuple[bytes, bool]:
+        """Return the reply to a yes, for a link that sends it itself, and whether commands wait whose replies can go along."""
+        session = self.sessions[number]
+        return session.acceptance, session.has_input
 
     def accept(self, number: int) -> list[Action]:
         """A script's callback has returned, and the client has its reply."""
@@ -240,7 +242,10 @@ class TclEngine:
             event = session.next_event()
             output = session.take_output()
             if output:
-                yield "write", output
+                # Before a question, replies wait a little for those after it: two small writes in a row would have the
+                # second one wait for the client's delayed acknowledgement of the first (Nagle), 40 ms.
+                asks = event is not None and not isinstance(event, Log | Close)
+                yield "hold" if asks else "write", output
             if event is None:
                 return
             match event:
