@@ -119,19 +119,6 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def question_kind(question: Question) -> str:
-    """Return the name a question goes by in ``Config.ask``."""
-    match question:
-        case CheckHost():
-            return "host"
-        case CheckSender():
-            return "sender"
-        case CheckRecipient():
-            return "recipient"
-        case Deliver():
-            return "deliver"
-
-
 def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdict:
     """Put a question to the Python callback that answers it and return the verdict; yes when there is none.
 

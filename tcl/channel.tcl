@@ -142,6 +142,9 @@ proc ::pysmtpd::Perform {number action argument} {
 proc ::pysmtpd::Write {number bytes} {
     variable channels
     variable held
+    if {![info exists channels($number)]} {
+        return
+    }
     if {[info exists held($number)]} {
         set bytes $held($number)$bytes
         unset held($number)
@@ -168,11 +171,8 @@ proc ::pysmtpd::Hold {number bytes} {
 #
 proc ::pysmtpd::Release {{number *} args} {
     variable held
-    variable channels
     foreach number [array names held $number] {
-        if {[info exists channels($number)]} {
-            Write $number {}
-        }
+        Write $number {}
     }
 }
 

@@ -271,7 +271,7 @@ proc ::pysmtpd::link::Handle {} {
 proc ::pysmtpd::link::Act {operation number payload} {
     switch -- $operation {
         16 {
-            ::pysmtpd::Perform $number write $payload
+            ::pysmtpd::Write $number $payload
         }
         24 {
             ::pysmtpd::Perform $number hold $payload

@@ -45,6 +45,9 @@ proc ::pysmtpd::link::Drive {number actions} {
         set next {}
         foreach {action argument} $actions {
             switch -- $action {
+                write {
+                    ::pysmtpd::Write $number $argument
+                }
                 ask {
                     set verdict [::pysmtpd::Ask $number $argument]
                     if {$::pysmtpd::changed} {

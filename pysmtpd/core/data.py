@@ -4,7 +4,9 @@ A body is never handled line by line. Each chunk is scanned once for a line end 
 from the chunk before; chunks are joined once, at the end, and dots are unstuffed only when one was seen.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
+
+_NEWLINES: Final = (b"\r", b"\n")
 
 
 class Content(NamedTuple):
@@ -113,9 +115,15 @@ class AnyNewlineBody(Body):
     __slots__ = ()
 
     def _content_end(self, window: bytes) -> int:
-        after_lf = _lone_dot(window, b"\n.")
-        after_cr = _lone_dot(window, b"\r.")
-        return after_lf if after_cr < 0 or 0 <= after_lf < after_cr else after_cr
+        after_lf = window.find(b"\n.") + 1
+        if after_lf and window[after_lf + 1 : after_lf + 2] not in _NEWLINES:
+            after_lf = _lone_dot(window, b"\n.", after_lf)
+        after_cr = window.find(b"\r.") + 1
+        if after_cr and window[after_cr + 1 : after_cr + 2] not in _NEWLINES:
+            after_cr = _lone_dot(window, b"\r.", after_cr)
+        if after_lf and after_cr:
+            return min(after_lf, after_cr)
+        return (after_lf or after_cr) or -1
 
     def take(self) -> bytes:
         """Return the body with LF line ends, one dot taken off where two lead a line, as the stock package does."""
@@ -129,9 +137,9 @@ class AnyNewlineBody(Body):
         return body[1:]
 
 
-def _lone_dot(window: bytes, newline_dot: bytes) -> int:
-    """Return the index of a dot that follows this line end and stands alone on its line, or -1."""
-    found = window.find(newline_dot)
-    while found >= 0 and window[found + 2 : found + 3] not in (b"\r", b"\n"):
+def _lone_dot(window: bytes, newline_dot: bytes, start: int) -> int:
+    """Return the index, from ``start``, of a dot that follows this line end and stands alone on its line, or 0."""
+    found = window.find(newline_dot, start)
+    while found >= 0 and window[found + 2 : found + 3] not in _NEWLINES:
         found = window.find(newline_dot, found + 2)
-    return found + 1 if found >= 0 else -1
+    return found + 1

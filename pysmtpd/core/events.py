@@ -13,17 +13,32 @@ class CheckHost(NamedTuple):
 
     address: str  #: the client's IP address, as the driver gave it
 
+    @property
+    def kind(self) -> str:
+        """What the question goes by in ``Config.ask``."""
+        return "host"
+
 
 class CheckSender(NamedTuple):
     """Question: is this reverse-path welcome? Put by MAIL."""
 
     address: str  #: the bare address, without angle brackets; empty for the null reverse-path
 
+    @property
+    def kind(self) -> str:
+        """What the question goes by in ``Config.ask``."""
+        return "sender"
+
 
 class CheckRecipient(NamedTuple):
     """Question: is this forward-path welcome? Put by RCPT, save for the postmaster."""
 
     address: str  #: the bare address, without angle brackets
+
+    @property
+    def kind(self) -> str:
+        """What the question goes by in ``Config.ask``."""
+        return "recipient"
 
 
 class Deliver(NamedTuple):
@@ -33,6 +48,11 @@ class Deliver(NamedTuple):
     recipients: tuple[str, ...]  #: the forward-paths in their angle brackets
     content: Content  #: the trace header and the message
     id: str  #: the name the message has in the trace header and in the reply
+
+    @property
+    def kind(self) -> str:
+        """What the question goes by in ``Config.ask``."""
+        return "deliver"
 
 
 class Log(NamedTuple):

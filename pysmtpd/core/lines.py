@@ -1,92 +1,56 @@
-"""Command lines out of bytes: framing only, apart from what a line means. The limit on a line's length lives here."""
+"""Bytes received and not yet used, and when they are worth looking at again.
 
-from enum import Enum
-from typing import Final, Literal
-
-
-class _Sign(Enum):
-    """What :meth:`LineBuffer.next_line` may return besides a line."""
-
-    TOO_LONG = 1
-    NEED_DATA = 2
-
-
-TOO_LONG: Final = _Sign.TOO_LONG
-NEED_DATA: Final = _Sign.NEED_DATA
+A command line ends with CRLF and nothing else (RFC 5321, 2.3.8). A line whose end has not come is not searched again until
+an LF has, so that a client which sends one octet at a time costs no more than one that sends them all at once. A line over the
+limit is dropped here, through its end.
+"""
 
 
 class LineBuffer:
-    """Bytes received and not yet used. A line ends with CRLF and nothing else (RFC 5321, 2.3.8)."""
+    """What waits to be handled: because a question is open, or because a line is not whole."""
 
-    __slots__ = ("_data", "_searched", "_skipping", "_start", "_waiting")
+    __slots__ = ("_parts", "_skipping", "empty", "ready", "size")
 
     def __init__(self) -> None:
-        self._data = b""
-        self._start = 0  # the first byte not yet used
-        self._searched = 0  # where the search for a line end goes on
-        self._waiting: list[bytes] = []  # fed while nobody looked: joined when somebody does
+        self._parts: list[bytes] = []
         self._skipping = False  # inside a line that was over the limit
+        self.size = 0  #: octets waiting
+        self.empty = True  #: nothing waits, not even for the end of a line that is dropped
+        self.ready = False  #: whether there is more to do with them than there was at the last look
 
-    def __len__(self) -> int:
-        return len(self._data) - self._start + sum(map(len, self._waiting))
+    def feed(self, data: bytes, limit: int) -> None:
+        """Add what has come. ``limit`` is how long a line may be: more than that is worth a look by itself."""
+        self._parts.append(data)
+        self.size += len(data)
+        self.empty = False
+        if not self.ready:
+            self.ready = self._skipping or b"\n" in data or self.size > limit
 
-    def feed(self, data: bytes) -> None:
-        """Add bytes at the end."""
-        if self._start == len(self._data) and not self._waiting:
-            self._data, self._start, self._searched = data, 0, 0
-        else:
-            self._waiting.append(data)
+    def take(self) -> bytes:
+        """Take everything, save for the rest of a line that is to be dropped."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self.size = 0
+        self.ready = False
+        self.empty = not self._skipping
+        if self.empty:
+            return data
+        end = data.find(b"\r\n")
+        if end < 0:
+            self.give_back(data[-1:] if data.endswith(b"\r") else b"", ready=False)
+            return b""
+        self._skipping = False
+        self.empty = True
+        return data[end + 2 :]
 
-    def _merge(self) -> None:
-        self._data = b"".join((self._data[self._start :], *self._waiting))
-        self._searched -= self._start
-        self._start = 0
-        self._waiting.clear()
+    def give_back(self, data: bytes, *, ready: bool) -> None:
+        """Put bytes back in front of all else; ``ready`` unless they are the beginning of a line and no more."""
+        self._parts.insert(0, data)
+        self.size += len(data)
+        self.empty = False
+        self.ready = self.ready or ready
 
-    def next_line(self, limit: int) -> str | Literal[_Sign.TOO_LONG, _Sign.NEED_DATA]:
-        """Return the next line without its CRLF, one character per octet.
-
-        Or :data:`NEED_DATA` when there is no whole line, and :data:`TOO_LONG` for a line of more than ``limit`` octets: once, as
-        soon as it is; the line is dropped through its end.
-        """
-        if self._waiting:
-            self._merge()
-        start = self._start
-        end = self._data.find(b"\r\n", self._searched)
-        if end < 0 or self._skipping:
-            return self._unfinished(end, limit)
-        self._start = self._searched = end + 2
-        return TOO_LONG if end - start > limit else self._data[start:end].decode("latin-1")
-
-    def _unfinished(self, end: int, limit: int) -> str | Literal[_Sign.TOO_LONG, _Sign.NEED_DATA]:
-        """Go on where there is no line end, or where the one at ``end`` belongs to a line that was too long."""
-        if end >= 0:
-            self._skipping = False
-            self._start = self._searched = end + 2
-            return self.next_line(limit)
-        if self._skipping:
-            self._drop_line()
-            return NEED_DATA
-        if len(self._data) - self._start > limit + 1:
-            self._skipping = True
-            self._drop_line()
-            return TOO_LONG
-        self._searched = max(self._start, len(self._data) - 1)
-        return NEED_DATA
-
-    def _drop_line(self) -> None:
-        """Forget the line so far, save for a CR that may be half of its end."""
-        self._data = self._data[-1:] if self._data.endswith(b"\r") else b""
-        self._start = self._searched = 0
-
-    def take(self) -> tuple[bytes, int]:
-        """Take everything: the bytes, and the index of the first one not yet used. What is over goes to :meth:`give_back`."""
-        if self._waiting:
-            self._merge()
-        taken = self._data, self._start
-        self._data, self._start, self._searched = b"", 0, 0
-        return taken
-
-    def give_back(self, data: bytes, start: int) -> None:
-        """Put ``data[start:]`` back in front of all else, after :meth:`take`."""
-        self._data, self._start, self._searched = data, start, start
+    def drop_line(self, data: bytes) -> None:
+        """Drop a line that is over the limit, of which ``data`` is the beginning, and whatever is still to come of it."""
+        self._skipping = True
+        self.give_back(data[-1:] if data.endswith(b"\r") else b"", ready=False)

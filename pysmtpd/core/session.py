@@ -27,9 +27,9 @@ from pysmtpd.core.events import (
     Refuse,
     Verdict,
 )
-from pysmtpd.core.lines import NEED_DATA, TOO_LONG, LineBuffer
+from pysmtpd.core.lines import LineBuffer
 from pysmtpd.core.replies import free_reply, one_line, wire
-from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER
+from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER, Rule
 from pysmtpd.core.trace import trace_header
 
 _VERB_ENDS: Final = ("", " ")
@@ -68,7 +68,6 @@ class Session:
         "_closed",
         "_denied",
         "_eof",
-        "_events",
         "_open",
         "_out",
         "_trace",
@@ -76,6 +75,7 @@ class Session:
         "client",
         "config",
         "domain",
+        "events",
         "id",
         "name",
         "options",
@@ -100,7 +100,7 @@ class Session:
         self._body: Body | None = None
         self._trace = ""
         self._out: list[bytes] = []
-        self._events: deque[Event] = deque()
+        self.events: deque[Event] = deque()  #: what next_event is going to return: empty, most of the time
         self._open: _OpenQuestion | None = None
         self._denied = False
         self._closed = False
@@ -122,9 +122,17 @@ class Session:
             self._host_accepted()
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the client. They wait while a question is open."""
-        if not self._closed:
-            self._buffer.feed(data)
+        """Take bytes from the client, and handle them as far as the next event. They wait while a question is open."""
+        if self._closed:
+            return
+        buffer = self._buffer
+        idle = self._open is None and not self.events
+        if idle and buffer.empty:
+            self._run(data)
+            return
+        buffer.feed(data, self.config.limits.command_line)
+        if idle and buffer.ready:
+            self._run(buffer.take())
 
     def receive_eof(self) -> None:
         """Take the end of the client's side. A command or a message that it cuts off is not executed."""
@@ -138,15 +146,18 @@ class Session:
     @property
     def has_input(self) -> bool:
         """Whether bytes wait to be handled: there will be more replies as soon as the open question is answered, likely."""
-        return len(self._buffer) > 0
+        return self._buffer.size > 0
 
     def next_event(self) -> Event | None:
         """Go on as far as possible; return the next event, or ``None`` when there is nothing more to do now."""
-        events = self._events
+        events = self.events
         if not events:
             if self._open is not None or self._closed:
                 return None
-            self._run()
+            if self._buffer.ready:
+                self._run(self._buffer.take())
+            if not events and self._eof:
+                self._client_left()
             if not events:
                 return None
         return events.popleft()
@@ -209,31 +220,49 @@ class Session:
 
     def take_output(self) -> bytes:
         """Return the reply bytes since the last call."""
-        if not self._out:
+        out = self._out
+        if not out:
             return b""
-        output = b"".join(self._out) if len(self._out) > 1 else self._out[0]
-        self._out.clear()
+        output = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
         return output
 
     # The loop
 
-    def _run(self) -> None:
-        """Handle command lines and bodies until there is an event, or nothing left to handle."""
-        events = self._events
+    def _run(self, data: bytes) -> None:
+        """Handle command lines and bodies until there is an event, or nothing left to handle; keep what is left."""
+        limit = self.config.limits.command_line
+        events = self.events
+        size = len(data)
+        start = 0
         while not events:
             if self._body is not None:
-                more = self._collect(self._body)
-            else:
-                line = self._buffer.next_line(self.config.limits.command_line)
-                more = line is not NEED_DATA
-                if line is TOO_LONG:
-                    self._out.append(self.config.replies.line_too_long)
-                elif line is not NEED_DATA:
-                    self._command(line)
-            if not more:
-                if self._eof:
-                    self._client_left()
+                end = self._body.feed(data, start) if start < size else -1
+                if end < 0:
+                    return
+                start = end
+                self._received(self._body, data[end - 1 : end])
+                continue
+            end = data.find(b"\r\n", start)
+            if end < 0:
+                if start < size:
+                    self._no_line_end(data[start:], limit)
                 return
+            if end - start > limit:
+                self._out.append(self.config.replies.line_too_long)
+            else:
+                self._command(data[start:end].decode("latin-1"))
+            start = end + 2
+        if start < size and not self._closed:
+            self._buffer.give_back(data[start:], ready=True)
+
+    def _no_line_end(self, line: bytes, limit: int) -> None:
+        """Keep the beginning of a line; refuse it when it is too long already."""
+        if len(line) > limit + 1:  # the CR of its end may be there
+            self._out.append(self.config.replies.line_too_long)
+            self._buffer.drop_line(line)
+        else:
+            self._buffer.give_back(line, ready=False)
 
     def _command(self, line: str) -> None:
         """Handle one command line."""
@@ -246,16 +275,15 @@ class Session:
             self._debug(f"received: {line}")
         # Nearly every verb has four letters, and a space or nothing behind it.
         verb = line[:4].upper() if line[4:5] in _VERB_ENDS else grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches ""
+        rules = config.rules.get(verb)
         if verb not in config.commands:
             self._out.append(config.replies.unknown_command)
-            return
-        handler = _HANDLERS.get(verb)
-        if handler is None:
+        elif rules is None:
             self._reply(config.replies.not_implemented, verb=verb)
         elif self._denied and verb != "QUIT":
             self._out.append(config.replies.bad_sequence)
-        elif not config.rules[verb] or self._in_sequence(verb):
-            handler(self, line)
+        elif not rules or self._in_sequence(verb, rules):
+            _HANDLERS[verb](self, line)
 
     def _prelude(self, line: str) -> str:
         """Look at a session's first line, and at the first one after a body; return the line to go on with."""
@@ -267,8 +295,8 @@ class Session:
         self._unusual = _NOTHING
         return line
 
-    def _in_sequence(self, verb: str) -> bool:
-        for rule in self.config.rules[verb]:
+    def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
+        for rule in rules:
             if bool(self.seen & rule.bit) is not rule.wanted:
                 self._out.append(getattr(self.config.replies, rule.reply))
                 if rule.log:
@@ -277,7 +305,7 @@ class Session:
         return True
 
     def _client_left(self) -> None:
-        if not len(self._buffer):
+        if not self._buffer.size:
             self._log("warn", "client has closed the channel")
         self._close("end of input")
 
@@ -285,7 +313,7 @@ class Session:
         self._closed = True
         self._body = None
         self._buffer = LineBuffer()
-        self._events.append(Close(reason))
+        self.events.append(Close(reason))
 
     # Replies, questions and log lines
 
@@ -294,18 +322,18 @@ class Session:
 
     def _log(self, level: str, text: str) -> None:
         if self.config.logs(level):
-            self._events.append(Log(level, one_line(text)))
+            self.events.append(Log(level, one_line(text)))
 
     def _debug(self, text: str) -> None:
         if self.config.log_threshold == 0:
-            self._events.append(Log("debug", one_line(text)))
+            self.events.append(Log("debug", one_line(text)))
 
     def _ask(
         self, question: Question, acceptance: bytes, accepted: Callable[[], None], refused: Callable[[Refuse], None]
     ) -> None:
         """Put a question; go on with one of the two functions. ``acceptance`` is the reply when the answer is yes."""
         self._open = _OpenQuestion(acceptance, accepted, refused)
-        self._events.append(question)
+        self.events.append(question)
 
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:
         """Reply with the callback's own code and text, or with ours: ``code`` and ``text`` (which may name ``{text}``)."""
@@ -480,35 +508,24 @@ class Session:
     def _data(self, _line: str) -> None:
         """DATA: RFC 5321, 4.1.1.4. The trace header is made now, as the stock package does."""
         config = self.config
-        self._debug("DATA")
+        if config.log_threshold == 0:
+            self._debug("DATA")
         self.id = config.new_id()
         self._trace = trace_header(config, self.sender, self.domain, self.client, self.id)
         body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
         self._body = body(config.limits.message)
         self._out.append(config.replies.send_data)
 
-    def _collect(self, body: Body) -> bool:
-        """Take what has come of the body; at its end, ask whether the message is welcome. False while it has not come."""
-        data, start = self._buffer.take()
-        if start == len(data):
-            return False
-        end = body.feed(data, start)
-        if end < 0:
-            return False
-        if data[end - 1 : end] == b"\r":  # the LF of this CR, here already or still to come
-            self._unusual = _AFTER_BODY
-        self._buffer.give_back(data, end)
-        self._body = None
-        if body.oversize:
-            self._out.append(self.config.replies.too_large)
-            self._end_transaction()
-        else:
-            self._received(body)
-        return True
-
-    def _received(self, body: Body) -> None:
-        """A whole message is there: ask whether it is welcome."""
+    def _received(self, body: Body, last: bytes) -> None:
+        """A whole message is there, and ``last`` ended it: ask whether it is welcome."""
         config = self.config
+        self._body = None
+        if last == b"\r":  # the LF of this CR, here already or still to come
+            self._unusual = _AFTER_BODY
+        if body.oversize:
+            self._out.append(config.replies.too_large)
+            self._end_transaction()
+            return
         if config.log_threshold == 0:
             self._log_body(body)
         delivered = wire(config.replies.delivered.format(id=self.id))
@@ -538,7 +555,8 @@ class Session:
 
     def _rset(self, _line: str) -> None:
         """RSET: RFC 5321, 4.1.1.5."""
-        self._debug(f"RSET on {self.name}")
+        if self.config.log_threshold == 0:
+            self._debug(f"RSET on {self.name}")
         self._reset()
         self._out.append(self.config.replies.reset_ok)
 

@@ -50,8 +50,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
-        self._session.receive(bytes(self._buffer[:nbytes]))
-        self._go_on()
+        session = self._session
+        session.receive(bytes(self._buffer[:nbytes]))
+        if session.events:
+            self._go_on()
+        elif output := session.take_output():
+            self._transport.write(output)
 
     def eof_received(self) -> bool:
         """The client has ended its side; what it asked for is still answered, then the session closes the connection."""

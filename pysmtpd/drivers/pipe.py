@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
 from pysmtpd.callbacks import ConfigurationError
 from pysmtpd.drivers import frames
-from pysmtpd.drivers.tcl import Action, TclEngine, overrides_from_environment
+from pysmtpd.drivers.tcl import Actions, TclEngine, overrides_from_environment
 from pysmtpd.drivers.tcl_values import tcl_value
 
 _READ_SIZE = 1 << 20
@@ -80,9 +80,9 @@ class Child:
                 self._perform(number, engine.answer(number, int(code), *result))
             case frames.ACCEPT:
                 actions = engine.accept(number)
-                if not any(action == "write" for action, _ in actions):
-                    actions.append(("write", b""))  # what Tcl holds back goes out, too
                 self._perform(number, actions)
+                if "write" not in actions[::2]:
+                    self.send(frames.WRITE, number, b"")  # what Tcl holds back goes out, too
             case frames.OPEN:
                 client, port, name = frames.texts(payload)
                 self._perform(number, engine.open(number, client, int(port), name))
@@ -115,12 +115,12 @@ class Child:
             return "error", str(error), "PYSMTPD CONFIGURE"
         return "ok", self._engine.config.unavailable()
 
-    def _perform(self, number: int, actions: list[Action]) -> None:
+    def _perform(self, number: int, actions: Actions) -> None:
         """Send what the script's side has to do; run Python callbacks here."""
         due = actions
         while due:
-            actions, due = due, []
-            for action, argument in actions:
+            actions, due = due, ()
+            for action, argument in zip(actions[::2], actions[1::2], strict=True):
                 match action:
                     case "write":
                         self.send(frames.WRITE, number, argument)

@@ -9,7 +9,7 @@ action      argument
 ``write``   reply bytes to send
 ``hold``    reply bytes to send with the next ones; or when the callback that is now asked runs the event loop
 ``log``     level and text
-``ask``     the question, what changed in the session's state since the last one, and the question's own values; always
+``ask``     the question, what changed in the session's state since the last one, the address or the message; always
             the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.answer`
 ``python``  nothing; always the last action: a Python callback is due, to be run by :meth:`TclEngine.resolve` once the
             replies before it are out
@@ -19,7 +19,7 @@ action      argument
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from pysmtpd import clock
@@ -30,15 +30,18 @@ from pysmtpd.callbacks import (
     callbacks_in,
     find_callback,
     put_question,
-    question_kind,
 )
-from pysmtpd.core import TCLLIB_1_5, Accept, Close, Config, Deliver, Log, Question, Refuse, Session, Verdict
+from pysmtpd.core import TCLLIB_1_5, Accept, Close, Config, Deliver, Event, Log, Question, Refuse, Session, Verdict
 from pysmtpd.drivers.tcl_values import tcl_value
 
-Action: TypeAlias = tuple[str, Any]
+#: What a link calls a session by.
+Key: TypeAlias = int | str
+#: Actions and arguments in turn.
+Actions: TypeAlias = Sequence[Any]
 
-#: What Tcl takes a session's state to be before it was told anything.
-_UNTOLD = (("domain", ""), ("from", ""), ("to", ()), ("options", ""), ("id", ""))
+_YES = Accept()
+#: The items of a session's state that scripts read, by their names in the stock package.
+_STATE = ("domain", "from", "to", "options", "id")
 
 #: An errorCode that chooses the reply to a message: the code itself, or the last of two words, the first being SMTP.
 _DELIVERY_CODE = re.compile(r"(?:SMTP )?([245]\d\d)\Z")
@@ -55,9 +58,7 @@ class TclEngine:
 
     def __init__(self, overrides: dict[str, Callback] | None = None) -> None:
         self.config = Config(clock.timestamp, clock.new_id, "localhost", TCLLIB_1_5)
-        self.sessions: dict[int, Session] = {}
-        self._questions: dict[int, Question] = {}
-        self._told: dict[int, tuple[object, ...]] = {}
+        self.sessions: dict[Key, _Live] = {}
         self._overrides = overrides or {}
         self._configured: dict[str, Callback] = {}
         self._scripted: set[str] = set()
@@ -155,66 +156,66 @@ class TclEngine:
 
     # What happened to a session
 
-    def open(self, number: int, client: str, port: int, name: str) -> list[Action]:
+    def open(self, key: Key, client: str, port: int, name: str) -> Actions:
         """A client has connected."""
-        session = self.sessions[number] = Session(self.config, client, port, name)
-        session.start()
-        return list(self._actions(number, session))
+        live = self.sessions[key] = _Live(Session(self.config, client, port, name))
+        live.session.start()
+        return self._actions(key, live)
 
-    def receive(self, number: int, data: bytes) -> list[Action]:
+    def receive(self, key: Key, data: bytes) -> Actions:
         """Bytes have come."""
-        session = self.sessions.get(number)
-        if session is None:
-            return []
+        live = self.sessions.get(key)
+        if live is None:
+            return ()
+        session = live.session
         session.receive(data)
-        return list(self._actions(number, session))
+        if session.events:
+            return self._actions(key, live)
+        output = session.take_output()
+        return ("write", output) if output else ()
 
-    def end(self, number: int) -> list[Action]:
+    def end(self, key: Key) -> Actions:
         """The client has ended its side."""
-        session = self.sessions.get(number)
-        if session is None:
-            return []
-        session.receive_eof()
-        return list(self._actions(number, session))
+        live = self.sessions.get(key)
+        if live is None:
+            return ()
+        live.session.receive_eof()
+        return self._actions(key, live)
 
-    def forget(self, number: int) -> None:
+    def forget(self, key: Key) -> None:
         """The channel is gone."""
-        self.sessions.pop(number, None)
-        self._questions.pop(number, None)
-        self._told.pop(number, None)
+        self.sessions.pop(key, None)
 
-    def acceptance(self, number: int) -> tuple[bytes, bool]:
+    def acceptance(self, key: Key) -> tuple[bytes, bool]:
         """Return the reply to a yes, for a link that sends it itself, and whether commands wait whose replies can go along."""
-        session = self.sessions[number]
+        session = self.sessions[key].session
         return session.acceptance, session.has_input
 
-    def accept(self, number: int) -> list[Action]:
+    def accept(self, key: Key) -> Actions:
         """A script's callback has returned, and the client has its reply."""
-        return self._go_on(number, Accept(), replied=True)
+        return self._go_on(key, _YES, replied=True)
 
-    def answer(self, number: int, code: int = 0, text: str = "", error_code: str = "") -> list[Action]:
+    def answer(self, key: Key, code: int = 0, text: str = "", error_code: str = "") -> Actions:
         """A script's callback has ended, with a Tcl return code, a result and an errorCode."""
-        question = self._questions.get(number)
-        if question is None:
-            return []
         if code == 0:
-            return self._go_on(number, Accept())
-        pattern = _DELIVERY_CODE if isinstance(question, Deliver) else _CODE
-        chosen = pattern.match(error_code)
-        return self._go_on(number, Refuse(text, int(chosen[1]) if chosen else None))
+            return self._go_on(key, _YES)
+        live = self.sessions.get(key)
+        delivers = live is not None and isinstance(live.question, Deliver)
+        chosen = (_DELIVERY_CODE if delivers else _CODE).match(error_code)
+        return self._go_on(key, Refuse(text, int(chosen[1]) if chosen else None))
 
-    def resolve(self, number: int) -> list[Action]:
+    def resolve(self, key: Key) -> Actions:
         """Run the Python callback that is due."""
-        question = self._questions.get(number)
-        if question is None:
-            return []
-        return self._go_on(number, put_question(self._python, question))
+        live = self.sessions.get(key)
+        if live is None or live.question is None:
+            return ()
+        return self._go_on(key, put_question(self._python, live.question))
 
-    def assign(self, number: int, name: str, value: list[str]) -> None:
+    def assign(self, key: Key, name: str, value: list[str]) -> None:
         """A script has set an item of the session's state: ``domain``, ``from``, ``to``, ``options`` or ``id``."""
-        session = self.sessions.get(number)
-        if session is not None:
-            session.assign(name, value)
+        live = self.sessions.get(key)
+        if live is not None:
+            live.session.assign(name, value)
 
     def call(self, name: str, arguments: list[str]) -> tuple[str, ...]:
         """Call a Python function for a script.
@@ -230,63 +231,73 @@ class TclEngine:
 
     # From events to actions
 
-    def _go_on(self, number: int, verdict: Verdict, *, replied: bool = False) -> list[Action]:
-        session = self.sessions.get(number)
-        if session is None or self._questions.pop(number, None) is None:
-            return []
-        session.answer(verdict, replied=replied)
-        return list(self._actions(number, session))
+    def _go_on(self, key: Key, verdict: Verdict, *, replied: bool = False) -> Actions:
+        live = self.sessions.get(key)
+        if live is None or live.question is None:
+            return ()
+        live.question = None
+        live.session.answer(verdict, replied=replied)
+        return self._actions(key, live)
 
-    def _actions(self, number: int, session: Session) -> Iterator[Action]:
-        while True:
-            event = session.next_event()
+    def _actions(self, key: Key, live: "_Live") -> Actions:
+        session = live.session
+        event = session.next_event()
+        actions: list[Any] = []
+        while event is not None:
+            asks = not isinstance(event, Log | Close)
             output = session.take_output()
             if output:
                 # Before a question, replies wait a little for those after it: two small writes in a row would have the
                 # second one wait for the client's delayed acknowledgement of the first (Nagle), 40 ms.
-                asks = event is not None and not isinstance(event, Log | Close)
-                yield "hold" if asks else "write", output
-            if event is None:
-                return
-            match event:
-                case Log(level, text):
-                    yield "log", (level, text)
-                case Close():
-                    self.forget(number)
-                    yield "close", ""
-                    return
-                case question:
-                    self._questions[number] = question
-                    kind = question_kind(question)
-                    if kind in self._asked_in_python:
-                        yield "python", ""
-                    else:
-                        yield "ask", (kind, self._changes(number, session), *_values(question))
-                    return
+                actions += "hold" if asks else "write", output
+            actions += self._action(key, live, event)
+            if asks:
+                return actions
+            event = session.next_event()
+        output = session.take_output()
+        if output:
+            actions += "write", output
+        return actions
 
-    def _changes(self, number: int, session: Session) -> tuple[object, ...]:
-        """Return what changed in a session since Tcl was last told, as a flat tuple of names and values."""
-        now = (
-            ("domain", session.domain),
-            ("from", session.sender),
-            ("to", tuple(session.recipients)),
-            ("options", session.options),
-            ("id", session.id),
-        )
-        before = self._told.get(number, _UNTOLD)
-        self._told[number] = now
-        return tuple(part for pair in now if pair not in before for part in pair)
+    def _action(self, key: Key, live: "_Live", event: Event) -> tuple[str, Any]:
+        match event:
+            case Log(level, text):
+                return "log", (level, text)
+            case Close():
+                self.forget(key)
+                return "close", ""
+            case question:
+                live.question = question
+                if question.kind in self._asked_in_python:
+                    return "python", ""
+                value = question.content.text() if isinstance(question, Deliver) else question.address
+                return "ask", (question.kind, live.changes(), value)
+
+
+class _Live:
+    """A live session, the question it waits for, and what Tcl was told of its state last."""
+
+    __slots__ = ("_told", "question", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.question: Question | None = None
+        self._told: tuple[object, ...] = ("", "", (), "", "")
+
+    def changes(self) -> tuple[object, ...]:
+        """Return what changed in the session since the last call, as a flat tuple of names and values."""
+        session = self.session
+        now = (session.domain, session.sender, tuple(session.recipients), session.options, session.id)
+        before, self._told = self._told, now
+        changed: list[object] = []
+        for name, new, old in zip(_STATE, now, before, strict=True):
+            if new != old:
+                changed += name, new
+        return tuple(changed)
 
 
 def _calls_python(words: list[str]) -> bool:
     return bool(words) and words[0].removeprefix("::") == "pysmtpd::call"
-
-
-def _values(question: Question) -> tuple[object, ...]:
-    """Return what a question tells the script's callback beyond the session's state."""
-    if isinstance(question, Deliver):
-        return (question.content.text(),)
-    return (question.address,)
 
 
 def overrides_from_environment() -> dict[str, Callback]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pysmtpd.callbacks import ConfigurationError
-from pysmtpd.drivers.tcl import Action, TclEngine
+from pysmtpd.drivers.tcl import Actions, TclEngine
 from pysmtpd.location import tcl_path
 
 #: How much one readable event reads at most, so that one busy client does not keep the others waiting.
@@ -37,16 +37,17 @@ class TkLink:
         self._tk.call("source", str(tcl_path() / "smtpd.tcl"))
 
     def _commands(self) -> dict[str, Callable[..., object]]:
+        engine = self.engine
         return {
             "configure": self._configure,
-            "open": _guarded(lambda number, client, port, name: self.engine.open(int(number), client, int(port), name)),
+            "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
             "receive": _guarded(self._receive),
-            "answer": _guarded(lambda number, *verdict: self.engine.answer(int(number), *_verdict(verdict))),
-            "resolve": _guarded(lambda number: self.engine.resolve(int(number))),
-            "forget": lambda number: self.engine.forget(int(number)),
-            "assign": lambda number, name, *values: self.engine.assign(int(number), name, list(values)),
-            "call": lambda name, *arguments: self.engine.call(name, list(arguments)),
-            "unavailable": self.engine.config.unavailable,
+            "answer": _guarded(lambda key, code="0", *result: engine.answer(key, int(code), *result)),
+            "resolve": _guarded(engine.resolve),
+            "forget": engine.forget,
+            "assign": lambda key, name, *values: engine.assign(key, name, list(values)),
+            "call": lambda name, *arguments: engine.call(name, list(arguments)),
+            "unavailable": engine.config.unavailable,
         }
 
     def _configure(self, *settings: str) -> str:
@@ -57,24 +58,20 @@ class TkLink:
             return str(error)
         return ""
 
-    def _receive(self, number: str, channel: str) -> list[Action]:
+    def _receive(self, key: str, channel: str) -> Actions:
         data = self._tk.call("read", channel, READ_SIZE)
         if not data:
-            return self.engine.end(int(number)) if self._tk.getboolean(self._tk.call("eof", channel)) else []
-        return self.engine.receive(int(number), data if isinstance(data, bytes) else data.encode("latin-1"))
+            return self.engine.end(key) if self._tk.getboolean(self._tk.call("eof", channel)) else ()
+        return self.engine.receive(key, data if isinstance(data, bytes) else data.encode("latin-1"))
 
 
-def _verdict(values: tuple[str, ...]) -> tuple[Any, ...]:
-    return (int(values[0]), *values[1:]) if values else ()
-
-
-def _guarded(command: Callable[..., list[Action]]) -> Callable[..., tuple[object, ...]]:
-    """Make a command return its actions as one flat list, and any exception as the action ``broken``."""
+def _guarded(command: Callable[..., Actions]) -> Callable[..., Actions]:
+    """Make a command return any exception as the action ``broken``."""
 
     @functools.wraps(command)
-    def guarded(*arguments: str) -> tuple[object, ...]:
+    def guarded(*arguments: str) -> Actions:
         try:
-            return tuple(part for action in command(*arguments) for part in action)
+            return command(*arguments)
         except BaseException as error:
             return "broken", f"{type(error).__name__}: {error}"
 
