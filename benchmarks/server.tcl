@@ -34,5 +34,5 @@ set server [smtpd::start 127.0.0.1 0]
 set owner [expr {[info commands ::pysmtpd::version] eq {} ? {tcllib} : {pysmtpd}}]
 puts "[lindex [fconfigure $server -sockname] 2] $owner"
 flush stdout
-fileevent stdin readable report
+chan event stdin readable report
 vwait forever

@@ -160,7 +160,7 @@ proc instructed {} {
         set_up [lmap word [split $line] { decode $word }]
         puts "READY $::port $::engine [info hostname]"
     } elseif {[eof stdin]} {
-        fileevent stdin readable {}
+        chan event stdin readable {}
         smtpd::stop
     }
 }
@@ -172,5 +172,5 @@ set port [lindex [fconfigure [smtpd::start [lindex $argv 0] 0] -sockname] 2]
 set engine [expr {[llength [info commands ::pysmtpd::version]] ? "pysmtpd" : "stock"}]
 
 fconfigure stdin -blocking 0
-fileevent stdin readable instructed
+chan event stdin readable instructed
 vwait ::smtpd::stopped

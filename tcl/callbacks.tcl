@@ -96,10 +96,12 @@ proc ::pysmtpd::Callback {kind channel values} {
     variable delivery
     if {$kind eq "deliver"} {
         set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
+        # tclint-disable-next-line command-args
         lassign [apply $delivery $channel] code result settings
     } elseif {[catch {Prefix validate_$kind} prefix]} {
         lassign [list 1 $prefix {}] code result settings
     } else {
+        # tclint-disable-next-line command-args
         lassign [apply $validator $channel $prefix [lindex $values 0]] code result settings
     }
     if {$code == 0} {

@@ -201,6 +201,7 @@ proc ::pysmtpd::Ask {number question} {
     }
     set busy($number) 1
     if {[info exists held($number)]} {
+        # tclint-disable-next-line command-args
         set timer [after 0 [list ::pysmtpd::Release $number]]
     }
     set verdict [Callback $kind $channel $values]
@@ -250,6 +251,7 @@ proc ::pysmtpd::Finish {number} {
     }
     catch {close $channel write}
     chan event $channel readable [list ::pysmtpd::Discard $channel]
+    # tclint-disable-next-line command-args
     after 2000 [list catch [list close $channel]]
 }
 
