@@ -42,7 +42,7 @@ class Refused(Exception):  # noqa: N818 # reads as what it says: raise Refused(4
             raise ValueError(f"reply code {code!r} cannot refuse: must be a number from 400 to 599")
         super().__init__(code, text)
         self.code = code
-        self.text = text or "Refused"
+        self.text = str(text) or "Refused"
 
     def __str__(self) -> str:
         return self.text
@@ -73,6 +73,10 @@ def load_module(name: str) -> ModuleType:
     """Import a module, the working directory searched first. Raises ConfigurationError saying where was looked."""
     if "" not in sys.path:
         sys.path.insert(0, "")
+    if sys.flags.no_site and "site" not in sys.modules:  # left out to start faster: the child of a tclsh
+        import site
+
+        site.main()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -107,6 +111,10 @@ def check_callback(name: str, function: object) -> Callback:
 
 
 def _is_coroutine_function(function: object) -> bool:
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    if not hasattr(getattr(function, "__func__", function), "__code__"):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 # an object whose call is the function
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return bool(code is not None and code.co_flags & 0x80)  # CO_COROUTINE; saves the import of inspect
 
@@ -116,7 +124,19 @@ def _origin(module_name: str) -> str:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})" if trace is not None else ""
+    return f"{type(error).__name__}: {text_of(error)}{where}"
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; its name when it says nothing, or cannot."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
 
 
 def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdict:
@@ -129,7 +149,7 @@ def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdi
     except Refused as refusal:
         return Refuse(refusal.text, refusal.code)
     except BaseException as error:
-        return Refuse(str(error) or type(error).__name__)
+        return Refuse(text_of(error))
     return Accept()
 
 

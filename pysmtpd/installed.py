@@ -83,7 +83,7 @@ class InstalledServer:
     def option_names(self) -> tuple[str, ...]:
         """Return the names of all options."""
         words = self._tk.splitlist(self._tk.call("smtpd::configure"))
-        return tuple(word[1:] for word in words[::2] if word != "-")
+        return tuple(str(word)[1:] for word in words[::2] if str(word) != "-")
 
     def start(self, myaddr: str, port: int) -> ListeningChannel:
         """Listen. Raises OSError when the address or the port cannot be had, RuntimeError when listening already."""

@@ -87,7 +87,7 @@ class Server:
 
 
 def _listen(address: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
+    if type(port) is not int or not 0 <= port <= 65535:
         raise ConfigurationError(f"port is {port!r}: must be a number from 0 to 65535")
     backlog = 1024
     try:

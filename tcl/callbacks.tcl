@@ -107,7 +107,18 @@ proc ::pysmtpd::Callback {kind channel values} {
     if {$code == 0} {
         return {}
     }
-    return [list $code $result [expr {[dict exists $settings -errorcode] ? [dict get $settings -errorcode] : "NONE"}]]
+    return [list $code $result [ErrorCode $settings]]
+}
+
+# ::pysmtpd::ErrorCode --
+#
+#   Return the errorCode among the return options of a command; NONE where there is none, or none that is a list.
+#
+proc ::pysmtpd::ErrorCode {settings} {
+    if {![dict exists $settings -errorcode] || [catch {llength [dict get $settings -errorcode]}]} {
+        return NONE
+    }
+    return [dict get $settings -errorcode]
 }
 
 # ::pysmtpd::SetOption --

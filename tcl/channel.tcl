@@ -37,10 +37,15 @@ proc ::pysmtpd::Open {channel address port} {
         TurnAway $channel
         return
     }
+    link::look
     if {[catch {link::ready} message]} {
         ::smtpd::Log error $message
         TurnAway $channel
         return
+    }
+    if {[info exists numbers($channel)]} {
+        # A callback closed the connection that had this name before, and is still running.
+        Abandon $numbers($channel)
     }
     set number [incr serial]
     set channels($number) $channel
@@ -155,6 +160,21 @@ proc ::pysmtpd::Write {number bytes} {
     }
 }
 
+# ::pysmtpd::Say --
+#
+#   Send a script's own line to a client.
+#
+# Results:
+#   Nothing; or what went wrong, and the session is over.
+#
+proc ::pysmtpd::Say {channel line} {
+    variable numbers
+    if {![info exists numbers($channel)]} {
+        return "no session on \"$channel\""
+    }
+    Write $numbers($channel) [encoding convertto iso8859-1 $line]
+}
+
 # ::pysmtpd::Hold --
 #
 #   Keep replies for the next write. TCP would delay the second of two small writes until the client acknowledges the
@@ -209,6 +229,9 @@ proc ::pysmtpd::Ask {number question} {
         after cancel $timer
     }
     unset -nocomplain busy($number)
+    if {![info exists channels($number)]} {
+        return {}
+    }
     if {$channel ni [chan names $channel]} {
         # The callback closed the connection.
         Drop $number
@@ -288,6 +311,20 @@ proc ::pysmtpd::Drop {number} {
     }
 }
 
+# ::pysmtpd::Abandon --
+#
+#   End a session whose channel's name belongs to another one by now.
+#
+proc ::pysmtpd::Abandon {number} {
+    variable channels
+    variable numbers
+    variable busy
+    variable suspended
+    variable held
+    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number)
+    link::forget $number
+}
+
 # ::pysmtpd::Forget --
 #
 #   Let go of everything kept for a session.
@@ -299,8 +336,7 @@ proc ::pysmtpd::Forget {number} {
     variable suspended
     variable held
     if {[info exists channels($number)]} {
-        unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) busy($number) suspended($number) \
-            held($number)
-        unset channels($number)
+        unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) channels($number) busy($number) \
+            suspended($number) held($number)
     }
 }

@@ -86,6 +86,25 @@ proc ::pysmtpd::link::ready {} {
     set farewell $value
 }
 
+# ::pysmtpd::link::look --
+#
+#   See whether the child is still there, before a new client depends on it: word of its end may not have been heard yet.
+#
+proc ::pysmtpd::link::look {} {
+    variable pipe
+    variable received
+    if {$pipe eq ""} {
+        return
+    }
+    if {[catch {read $pipe} bytes] || (![string length $bytes] && [eof $pipe])} {
+        Gone
+    } elseif {[string length $bytes]} {
+        append received $bytes
+        # tclint-disable-next-line command-args
+        after 0 ::pysmtpd::link::Handle
+    }
+}
+
 # ::pysmtpd::link::Launch --
 #
 #   Start the child.
@@ -312,15 +331,17 @@ proc ::pysmtpd::link::Answer {number question} {
     set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
     if {$verdict eq ""} {
         ::pysmtpd::Perform $number [expr {$more ? "hold" : "write"}] $acceptance
+    }
+    if {$::pysmtpd::changed && [catch {ready} message]} {
+        ::smtpd::Log error $message
+    }
+    if {$verdict eq ""} {
         Send 9 $number {}
     } else {
         Send 4 $number [Pack $verdict]
         if {![info exists ::smtpd::options(socket)]} {
             Settle
         }
-    }
-    if {$::pysmtpd::changed && [catch {ready} message]} {
-        ::smtpd::Log error $message
     }
 }
 

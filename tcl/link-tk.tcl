@@ -2,6 +2,13 @@
 
 namespace eval ::pysmtpd::link {}
 
+# ::pysmtpd::link::look --
+#
+#   See whether the engine is still there: it is, here.
+#
+proc ::pysmtpd::link::look {} {
+}
+
 # ::pysmtpd::link::ready --
 #
 #   Give the engine the settings when they have changed. Raises an error that says what is wrong with them.

@@ -257,6 +257,28 @@ proc ::smtpd::Log {level text} {
     ${log}::$level $text
 }
 
+# ::smtpd::Puts --
+#
+#   Send a line to a client, behind what is held back for it. Ends the session where the connection is gone.
+#
+# Arguments:
+#   channel  the session's connection
+#   args     the line
+#
+proc ::smtpd::Puts {channel args} {
+    return [::pysmtpd::Say $channel [lindex $args end]\r\n]
+}
+
+# ::smtpd::split_address --
+#
+#   Split what follows FROM: or TO: into the path with its brackets and the rest.
+#
+proc ::smtpd::split_address {address} {
+    set end [string last > $address]
+    set path [string range $address [string first < $address] $end]
+    return [list $path [string trim [string range $address [expr {$end + 1}] end]]]
+}
+
 # ::smtpd::uidchar --
 #
 #   Return a random ASCII letter or digit.
@@ -324,7 +346,7 @@ proc ::smtpd::deliver {channel} {
     set failed [catch {{*}$prefix $token} message settings]
     mime::finalize $token -subordinates all
     if {$failed} {
-        return -code error -errorcode [dict get [dict merge {-errorcode NONE} $settings] -errorcode] $message
+        return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
     }
 }
 
@@ -340,7 +362,7 @@ proc ::smtpd::deliver_old {channel} {
     }
     set prefix [::pysmtpd::Prefix deliver]
     if {[catch {{*}$prefix $State(from) $State(to) $State(data)} message settings]} {
-        return -code error -errorcode [dict get [dict merge {-errorcode NONE} $settings] -errorcode] $message
+        return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
     }
 }
 

@@ -55,6 +55,7 @@ class _Parser:
         self.word = ""
         self.depth = 0
         self.box = Mailbox()
+        self.comments: list[str] = []  # of the address being read
 
     # Lexemes
 
@@ -95,8 +96,7 @@ class _Parser:
         for mark in _COMMENT_MARK.finditer(self.text, self.position):
             depth += {"(": 1, ")": -1}.get(mark[0], 0)
             if depth == 0 and mark[0] == ")":
-                note = self.text[self.position : mark.end()]
-                self.box.comment = f"{self.box.comment} {note}" if self.box.comment else note
+                self.comments.append(self.text[self.position : mark.end()])
                 self.position = mark.end()
                 return True
         return False
@@ -110,6 +110,7 @@ class _Parser:
         """Yield the addresses of the list, the unreadable ones with their ``error`` set."""
         while True:
             self.box = Mailbox()
+            self.comments.clear()
             try:
                 if not self._specification():
                     return
@@ -119,6 +120,7 @@ class _Parser:
                 self.box.error = str(error)
                 while self.kind not in (",", _END):
                     self.lex()
+            self.box.comment = " ".join(self.comments)
             yield self.box
 
     def _trailing_comment(self) -> None:
@@ -135,7 +137,7 @@ class _Parser:
                 self._leave_group()
             elif kind != ",":
                 break
-            self.box.comment = ""
+            self.comments.clear()
         if kind == _END:
             return False
         if kind == "<":

@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import assert_never
 
 from pysmtpd.callbacks import put_question
@@ -110,21 +110,25 @@ class Loop:
 
     def serve(self, listener: socket.socket) -> None:
         """Accept connections on a listening socket from now on."""
-        self._servers[listener] = asyncio.run_coroutine_threadsafe(self._serve(listener), self._loop).result()
+        self._do(self._serve(listener))
 
-    async def _serve(self, listener: socket.socket) -> asyncio.Server:
-        return await self._loop.create_server(lambda: Connection(self._options, self._log, self._buffer), sock=listener)
+    async def _serve(self, listener: socket.socket) -> None:
+        self._servers[listener] = await self._loop.create_server(
+            lambda: Connection(self._options, self._log, self._buffer), sock=listener
+        )
 
     def release(self, listener: socket.socket) -> None:
         """Stop accepting and close the listening socket; connections stay. May be called from a callback."""
-        server = self._servers.pop(listener)
-        if threading.current_thread() is self._thread:
-            server.close()
-        else:
-            asyncio.run_coroutine_threadsafe(self._close(server), self._loop).result()
+        self._do(self._release(listener))
 
-    async def _close(self, server: asyncio.Server) -> None:
-        server.close()
+    async def _release(self, listener: socket.socket) -> None:
+        self._servers.pop(listener).close()
+
+    def _do(self, work: Coroutine[None, None, None]) -> None:
+        """Do something in the loop: at once, or in a callback, which runs there itself, as soon as it is over."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        if threading.current_thread() is not self._thread:
+            future.result()
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -30,6 +30,7 @@ from pysmtpd.callbacks import (
     callbacks_in,
     find_callback,
     put_question,
+    text_of,
 )
 from pysmtpd.core import TCLLIB_1_5, Accept, Close, Config, Deliver, Event, Log, Question, Refuse, Session, Verdict
 from pysmtpd.drivers.tcl_values import tcl_value
@@ -227,7 +228,7 @@ class TclEngine:
         except Refused as refusal:
             return "error", refusal.text, f"SMTP {refusal.code}"
         except BaseException as error:
-            return "error", str(error) or type(error).__name__, f"PYTHON {type(error).__name__}"
+            return "error", text_of(error), f"PYTHON {type(error).__name__}"
 
     # From events to actions
 

@@ -1,0 +1,50 @@
+"""Fixtures shared by all tests."""
+
+import pytest
+from tclsh import Script
+
+import pysmtpd.api
+
+
+@pytest.fixture
+def default_server(monkeypatch):
+    """The module ``pysmtpd`` with a default server that no other test has seen."""
+    monkeypatch.setattr(pysmtpd.api, "_server", None)
+    yield pysmtpd
+    pysmtpd.stop()
+
+
+def _server_of(shell, tmp_path):
+    started = []
+
+    def serve(script="", noisy=False, **variables):
+        """Start a script that serves; unless it is said to be noisy, it must leave stderr empty."""
+        server = Script(shell, tmp_path, script, **variables)
+        started.append((server, noisy))
+        return server
+
+    yield serve
+    for server, noisy in started:
+        if server.process.poll() is None:
+            server.end()
+        else:
+            server.kill()
+        assert noisy or server.errors() == ""
+
+
+@pytest.fixture(params=["tclsh", "tkinter"])
+def serve(request, tmp_path):
+    """A function that runs a Tcl script with a server, in a stock tclsh and in tkinter's Tcl."""
+    yield from _server_of(request.param, tmp_path)
+
+
+@pytest.fixture
+def serve_stock(tmp_path):
+    """A function that runs a Tcl script with a server in a stock tclsh."""
+    yield from _server_of("tclsh", tmp_path)
+
+
+@pytest.fixture
+def serve_tkinter(tmp_path):
+    """A function that runs a Tcl script with a server in tkinter's Tcl."""
+    yield from _server_of("tkinter", tmp_path)

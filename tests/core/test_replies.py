@@ -1,0 +1,61 @@
+"""Replies: whatever a text holds, what goes out is one well-formed reply."""
+
+import unicodedata
+
+import pytest
+from engine import codes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pysmtpd.core.replies import STANDARD, STOCK, free_reply, one_line, wire
+
+
+@given(text=st.text(max_size=80))
+def test_any_text_makes_one_well_formed_reply(text):
+    assert codes(free_reply("554", text)) == [554]
+
+
+@given(text=st.text(max_size=80))
+def test_any_text_makes_one_line_of_a_log(text):
+    assert not any(unicodedata.category(character) == "Cc" for character in one_line(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "reply"),
+    [
+        ("plain", b"451 plain\r\n"),
+        ("", b"451 \r\n"),
+        ("a\nb", b"451-a\r\n451 b\r\n"),
+        ("a\r\nb\rc", b"451-a\r\n451-b\r\n451 c\r\n"),
+        ("a\n", b"451 a\r\n"),
+        ("a\n\nb\n\n", b"451-a\r\n451-\r\n451 b\r\n"),
+        ("\n", b"451 \r\n"),
+        ("caf\xe9 \u20ac", b"451 caf? ?\r\n"),
+        ("\x1b[1mbold\x7f\0", b"451 [1mbold\r\n"),
+    ],
+)
+def test_line_breaks_become_continuation_lines(text, reply):
+    assert free_reply("451", text) == reply
+
+
+def test_what_was_a_control_character_can_be_seen_in_the_log():
+    assert one_line("a\r\nb\x1b\0\tc") == r"a\x0d\x0ab\x1b\x00 c"
+
+
+def test_a_line_goes_out_in_ascii():
+    assert wire("250 \xe9") == b"250 ?\r\n"
+
+
+@pytest.mark.parametrize("replies", [STOCK, STANDARD])
+def test_every_fixed_reply_is_well_formed(replies):
+    fixed = {name: getattr(replies, name) for name in dir(replies) if isinstance(getattr(replies, name), bytes)}
+    assert len(fixed) > 10
+    for name, reply in fixed.items():
+        assert len(codes(reply)) == 1, name
+
+
+def test_both_dialects_have_the_same_texts_with_the_same_placeholders():
+    names = [name for name in dir(STOCK) if not name.startswith("_")]
+    assert names == [name for name in dir(STANDARD) if not name.startswith("_")]
+    for name in names:
+        assert type(getattr(STOCK, name)) is type(getattr(STANDARD, name)), name

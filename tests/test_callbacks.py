@@ -1,0 +1,226 @@
+"""Python callbacks: found, checked, called; and what their exceptions mean."""
+
+import sys
+import types
+
+import pytest
+
+from pysmtpd.callbacks import (
+    ConfigurationError,
+    Refused,
+    callbacks_in,
+    check_callback,
+    find_callback,
+    load_module,
+    parse_message,
+    put_question,
+)
+from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Refuse
+from pysmtpd.core.data import Content
+
+CONTENT = Content("Return-Path: <a@b>", b"Subject: h\xc3\xa9\r\n\r\nbody\r\n", b"\r\n")
+QUESTIONS = {
+    "validate_host": (CheckHost("192.0.2.1"), ("192.0.2.1",)),
+    "validate_sender": (CheckSender("a@b"), ("a@b",)),
+    "validate_recipient": (CheckRecipient("c@d"), ("c@d",)),
+    "deliver": (
+        Deliver("<a@b>", ("<c@d>", "<e@f>"), CONTENT, "ID"),
+        ("<a@b>", ["<c@d>", "<e@f>"], ["Return-Path: <a@b>", "Subject: h\xc3\xa9", "", "body"]),
+    ),
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory that modules are imported from."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith("callback_module"):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("option", QUESTIONS)
+def test_a_question_is_put_to_its_callback(option):
+    question, arguments = QUESTIONS[option]
+    called = []
+    assert isinstance(put_question({option: lambda *words: called.append(words)}, question), Accept)
+    assert called == [arguments]
+
+
+@pytest.mark.parametrize("option", QUESTIONS)
+def test_without_a_callback_the_answer_is_yes(option):
+    assert isinstance(put_question({}, QUESTIONS[option][0]), Accept)
+
+
+def test_deliver_mime_wins_and_gets_a_message():
+    called = []
+    put_question({"deliver": called.append, "deliverMIME": called.append}, QUESTIONS["deliver"][0])
+    [message] = called
+    assert message["Return-Path"] == "<a@b>"
+    assert message["Subject"] == "hé"
+    assert message.get_content() == "body"
+
+
+@pytest.mark.parametrize("value", [None, False, 0, "no", Refused(451)])
+def test_whatever_a_callback_returns_accepts(value):
+    assert isinstance(put_question({"validate_sender": lambda _: value}, CheckSender("a")), Accept)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (Refused(451, "later"), Refuse("later", 451)),
+        (Refused(550), Refuse("Refused", 550)),
+        (ValueError("bad\r\nthing"), Refuse("bad\r\nthing")),
+        (ValueError(), Refuse("ValueError")),
+        (SystemExit(3), Refuse("3")),
+        (SystemExit(), Refuse("SystemExit")),
+        (KeyboardInterrupt(), Refuse("KeyboardInterrupt")),
+        (GeneratorExit(), Refuse("GeneratorExit")),
+        (ExceptionGroup("several", [ValueError("x")]), Refuse("several (1 sub-exception)")),
+    ],
+)
+@pytest.mark.parametrize("option", QUESTIONS)
+def test_every_exception_refuses(option, error, verdict):
+    def callback(*_):
+        raise error
+
+    assert put_question({option: callback}, QUESTIONS[option][0]) == verdict
+
+
+def test_an_exception_whose_text_cannot_be_had_refuses():
+    class Unspeakable(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    def callback(*_):
+        raise Unspeakable
+
+    assert isinstance(put_question({"validate_sender": callback}, CheckSender("a")), Refuse)
+
+
+@pytest.mark.parametrize("text", [5, b"bytes", ["a"], ValueError("x")])
+def test_a_text_that_is_no_string_is_refused_or_made_one(text):
+    def callback(_):
+        raise Refused(451, text)
+
+    verdict = put_question({"validate_sender": callback}, CheckSender("a"))
+    assert isinstance(verdict, Refuse)
+    assert isinstance(verdict.text, str)
+
+
+def test_a_callback_with_other_arguments_refuses_and_says_so():
+    verdict = put_question({"validate_sender": lambda: None}, CheckSender("a"))
+    assert "positional argument" in verdict.text
+
+
+@pytest.mark.parametrize("code", [399, 600, 250, 0, -1, "451", 451.0, None])
+def test_codes_that_cannot_refuse(code):
+    with pytest.raises(ValueError, match="must be a number from 400 to 599"):
+        Refused(code)
+
+
+def test_refused_says_its_text():
+    assert str(Refused(451, "later")) == "later"
+    assert (Refused(451, "later").code, Refused(451).text) == (451, "Refused")
+
+
+# ---- finding
+
+
+def test_a_function_is_found_by_module_and_name(here):
+    (here / "callback_module_a.py").write_text("def f(): return 1\nclass C:\n    @staticmethod\n    def g(): return 2\n")
+    assert find_callback("callback_module_a:f")() == 1
+    assert find_callback("callback_module_a:C.g")() == 2
+    assert find_callback("os.path:join")("a", "b") == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("callback_module_none:f", ['"callback_module_none"', "the working directory"]),
+        ("callback_module_b:nope", ['"callback_module_b"', '"nope"', "callback_module_b.py"]),
+        ("callback_module_b:f.nope", ['"f.nope"', "callback_module_b.py"]),
+        ("callback_module_b:number", ["callback_module_b:number", "int", "function"]),
+        ("callback_module_b:asynchronous", ["coroutine function", "plain function"]),
+        ("callback_module_c:f", ['"callback_module_c"', "ZeroDivisionError"]),
+        ("callback_module_d:f", ['"callback_module_d"', "no_such_thing"]),
+        ("callback_module_e:f", ['"callback_module_e"', "SyntaxError"]),
+        ("callback_module_g:f", ['"callback_module_g"', "SystemExit"]),
+        ("os.nothing:f", ['"os.nothing"']),
+        ("callback_module_b", ["MODULE:FUNCTION"]),
+        (":f", ["MODULE:FUNCTION"]),
+        ("callback_module_b:", ["MODULE:FUNCTION"]),
+        ("", ["MODULE:FUNCTION"]),
+        (".relative:f", [".relative"]),
+    ],
+)
+def test_what_cannot_be_found_says_which_and_where(here, name, said):
+    (here / "callback_module_b.py").write_text("def f(): pass\nnumber = 5\nasync def asynchronous(): pass\n")
+    (here / "callback_module_c.py").write_text("1 / 0\n")
+    (here / "callback_module_d.py").write_text("import no_such_thing\n")
+    (here / "callback_module_e.py").write_text("def (\n")
+    (here / "callback_module_g.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(ConfigurationError) as caught:
+        find_callback(name)
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+
+
+def test_a_module_names_its_callbacks(here):
+    (here / "callback_module_h.py").write_text("def deliver(*_): pass\ndef validate_host(ip): pass\ndef other(): pass\n")
+    assert set(callbacks_in("callback_module_h")) == {"deliver", "validate_host"}
+    assert set(callbacks_in(load_module("callback_module_h"))) == {"deliver", "validate_host"}
+
+
+def test_a_module_without_callbacks_is_an_error_that_lists_them():
+    with pytest.raises(ConfigurationError, match="defines no callback: must have at least one of deliver, deliverMIME"):
+        callbacks_in(types.ModuleType("callback_module_empty"))
+
+
+def test_a_module_whose_callback_is_no_function():
+    module = types.ModuleType("callback_module_odd")
+    module.deliver = 5
+    with pytest.raises(ConfigurationError, match="deliver is int 5: must be a function"):
+        callbacks_in(module)
+
+
+async def coroutine(*_):
+    """What nothing here can await."""
+
+
+class Asynchronous:
+    async def method(self):
+        pass
+
+    async def __call__(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    "function", [coroutine, Asynchronous().method, Asynchronous(), __import__("functools").partial(coroutine, 1)]
+)
+def test_coroutine_functions_in_any_shape_are_refused_when_configured(function):
+    with pytest.raises(ConfigurationError, match="coroutine"):
+        check_callback("deliver", function)
+
+
+@pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous])
+def test_whatever_can_be_called_is_a_callback(function):
+    assert check_callback("deliver", function) is function
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"no header", b"Content-Type: multipart/mixed\n\nx", b"Content-Type: text/plain; charset=nope\n\n\xff",
+        b"Content-Transfer-Encoding: base64\n\n!!!", b"Subject: =?x?y?z?=\n\n", b"\xff\xfe: x\n\n", b"A: " * 20_000,
+        b"X: y\n" * 20_000 + b"\n", b"From: " + b"(" * 5_000 + b"\n\n",
+    ],
+)  # fmt: skip
+def test_any_message_can_be_parsed(text):
+    message = parse_message(text)
+    assert message.get_payload(decode=True) is not None or message.is_multipart()

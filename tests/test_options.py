@@ -1,0 +1,104 @@
+"""Options as Python gives them: names and values checked, all or none taken."""
+
+import pytest
+
+from pysmtpd.callbacks import CALLBACK_OPTIONS, ConfigurationError
+from pysmtpd.core import Config
+from pysmtpd.core.profile import QUIRKS
+from pysmtpd.options import Options
+
+
+@pytest.fixture
+def options():
+    return Options(Config(lambda: "now", lambda: "ID", "host.example"))
+
+
+def test_every_option_can_be_read(options):
+    assert {name: options.get(name) for name in options.names()} == {
+        **dict.fromkeys(CALLBACK_OPTIONS),
+        **dict.fromkeys(QUIRKS, False),
+        "profile": "rfc5321",
+        "banner": "pysmtpd",
+        "loglevel": "warn",
+        "serveraddr": "",
+    }
+
+
+@pytest.mark.parametrize("name", ["banner", "-banner"])
+def test_names_go_with_and_without_dash(options, name):
+    options.set({name: "hello"})
+    assert options.get(name) == options.get("banner") == options.config.banner == "hello"
+
+
+def test_callbacks_are_set_and_taken_away(options):
+    options.set({"deliver": print, "validate_host": len})
+    assert options.get("deliver") is print
+    assert options.config.ask == {"deliver", "host"}
+    options.set({"deliver": None})
+    options.set({"validate_host": ""})
+    assert options.config.ask == frozenset()
+    assert options.get("deliver") is None
+
+
+def test_the_profile_brings_its_banner_unless_one_is_given(options):
+    options.set({"profile": "tcllib-1.5"})
+    assert options.get("banner") == "tcllib smtpd 1.5"
+    options.set({"banner": "mine", "profile": "rfc5321"})
+    assert options.get("banner") == "mine"
+
+
+def test_a_quirk_can_be_named_beside_the_profile_in_any_order(options):
+    options.set({"recipients_accumulate": False, "profile": "tcllib-1.5"})
+    assert options.get("recipients_accumulate") is False
+    assert options.get("loose_paths") is True
+
+
+def test_a_quirk_leaves_the_banner(options):
+    options.set({"banner": "mine"})
+    options.set({"hello_once": True})
+    assert options.get("banner") == "mine"
+
+
+def test_the_server_address_falls_back_to_the_host(options):
+    options.set({"serveraddr": "mx.example"})
+    assert options.config.server_address == "mx.example"
+    options.set({"serveraddr": ""})
+    assert options.config.server_address == "host.example"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"nope": 1}, ["nope", "must be one of deliver, deliverMIME"]),
+        ({"-nope": 1}, ["-nope", "must be one of"]),
+        ({"deliver": 5}, ["deliver", "5", "function"]),
+        ({"deliver": "text"}, ["deliver", "'text'", "function"]),
+        ({"banner": 5}, ["banner", "5", "string"]),
+        ({"banner": None}, ["banner", "None", "string"]),
+        ({"banner": "two\r\nlines"}, ["banner", r"two\r\nlines", "single line"]),
+        ({"serveraddr": "a\0"}, ["serveraddr", "single line"]),
+        ({"profile": "rfc821"}, ["profile", "rfc821", "tcllib-1.5, rfc5321"]),
+        ({"profile": 5}, ["profile", "5", "string"]),
+        ({"loglevel": "loud"}, ["loglevel", "loud", "debug"]),
+        ({"hello_once": 1}, ["hello_once", "1", "True or False"]),
+        ({"hello_once": "yes"}, ["hello_once", "'yes'", "True or False"]),
+    ],
+)
+def test_what_is_refused_is_named_with_its_value_and_what_is_allowed(options, values, said):
+    with pytest.raises(ConfigurationError) as caught:
+        options.set(values)
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+    assert isinstance(caught.value, TypeError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_one_refused_value_leaves_all_as_they_were(options):
+    before = {name: options.get(name) for name in options.names()}
+    with pytest.raises(ConfigurationError):
+        options.set({"banner": "x", "deliver": print, "profile": "tcllib-1.5", "loglevel": "loud"})
+    assert {name: options.get(name) for name in options.names()} == before
+
+
+def test_an_unknown_name_cannot_be_read(options):
+    with pytest.raises(ConfigurationError, match='unknown option "nope": must be one of'):
+        options.get("nope")
