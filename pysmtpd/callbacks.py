@@ -71,12 +71,12 @@ def find_callback(name: str) -> Callback:
 
 def load_module(name: str) -> ModuleType:
     """Import a module, the working directory searched first. Raises ConfigurationError saying where was looked."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")
     if sys.flags.no_site and "site" not in sys.modules:  # left out to start faster: the child of a tclsh
         import site
 
         site.main()
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

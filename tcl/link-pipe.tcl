@@ -8,6 +8,7 @@
 namespace eval ::pysmtpd::link {
     variable folder [file dirname [file normalize [info script]]]
     variable pipe {}          ;# the channel to the child; empty when there is none
+    variable generation 0     ;# counts the children
     variable received {}      ;# bytes of frames not yet handled...
     variable position 0       ;# ...from here on
     variable needed 9         ;# octets without which there is no use looking
@@ -112,6 +113,7 @@ proc ::pysmtpd::link::look {} {
 proc ::pysmtpd::link::Launch {} {
     variable folder
     variable pipe
+    variable generation
     variable received {}
     variable position 0
     variable needed 9
@@ -126,6 +128,7 @@ proc ::pysmtpd::link::Launch {} {
             set PYSMTPD_PYTHON to a Python 3.11 or later"
     }
     set pipe $opened
+    incr generation
     chan configure $pipe -blocking 0 -translation binary -buffering full -buffersize 1000000
     chan event $pipe readable ::pysmtpd::link::Readable
 }
@@ -218,11 +221,13 @@ proc ::pysmtpd::link::Pack {texts} {
 #
 proc ::pysmtpd::link::Send {operation number payload} {
     variable pipe
+    variable generation
     if {$pipe eq ""} {
         return
     }
     if {[catch {puts -nonewline $pipe [binary format IcIa* [string length $payload] $operation $number $payload]}]} {
-        after 0 ::pysmtpd::link::Gone
+        # tclint-disable-next-line command-args
+        after 0 [list ::pysmtpd::link::Gone $generation]
     }
 }
 
@@ -232,8 +237,10 @@ proc ::pysmtpd::link::Send {operation number payload} {
 #
 proc ::pysmtpd::link::Flush {} {
     variable pipe
+    variable generation
     if {$pipe ne "" && [catch {flush $pipe}]} {
-        after 0 ::pysmtpd::link::Gone
+        # tclint-disable-next-line command-args
+        after 0 [list ::pysmtpd::link::Gone $generation]
     }
 }
 
@@ -370,9 +377,13 @@ proc ::pysmtpd::link::Print {payload} {
 #
 #   The child has ended. Its sessions cannot go on.
 #
-proc ::pysmtpd::link::Gone {} {
+# Arguments:
+#   which    the child that is meant, where word of it may come late: another one may run by now
+#
+proc ::pysmtpd::link::Gone {{which {}}} {
     variable pipe
-    if {$pipe eq ""} {
+    variable generation
+    if {$pipe eq "" || $which ni [list {} $generation]} {
         return
     }
     Stop
