@@ -119,7 +119,10 @@ class Loop:
 
     def release(self, listener: socket.socket) -> None:
         """Stop accepting and close the listening socket; connections stay. May be called from a callback."""
-        self._do(self._release(listener))
+        if threading.current_thread() is self._thread and listener in self._servers:
+            self._servers.pop(listener).close()
+        else:
+            self._do(self._release(listener))
 
     async def _release(self, listener: socket.socket) -> None:
         self._servers.pop(listener).close()
