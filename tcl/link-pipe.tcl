@@ -16,7 +16,9 @@ namespace eval ::pysmtpd::link {
     variable patience 15000   ;# milliseconds a new child may take before it counts as broken
     variable ahead            ;# number -> large chunks on their way to the child
     variable waiting {}       ;# sessions not read from because the child has enough to do
+    variable begun            ;# number -> how a session was opened of which the child has not said anything yet
     array set ahead {}
+    array set begun {}
 
     # How much may be on its way to the child: large chunks of one session, and octets in all.
     variable max_ahead 8
@@ -72,12 +74,18 @@ proc ::pysmtpd::link::ready {} {
         return
     }
     set settings [::pysmtpd::Settings]
-    if {$pipe eq ""} {
+    set fresh [expr {$pipe eq ""}]
+    if {$fresh} {
         Launch
         set settings [linsert $settings 0 overrides environment]
     }
     lassign [Request 7 $settings] outcome value code
     if {$outcome ne "ok"} {
+        if {!$fresh && $pipe eq ""} {
+            # It was dying already, and nobody had heard of it yet. Of a fresh one, the same is an error.
+            ready
+            return
+        }
         if {$code eq "PYSMTPD CONFIGURE" && [lindex $settings 0] eq "overrides"} {
             Stop
         }
@@ -295,6 +303,8 @@ proc ::pysmtpd::link::Handle {} {
 #   Do what one frame says.
 #
 proc ::pysmtpd::link::Act {operation number payload} {
+    variable begun
+    unset -nocomplain begun($number)
     switch -- $operation {
         16 {
             ::pysmtpd::Write $number $payload
@@ -375,7 +385,7 @@ proc ::pysmtpd::link::Print {payload} {
 
 # ::pysmtpd::link::Gone --
 #
-#   The child has ended. Its sessions cannot go on.
+#   The child has ended. Its sessions cannot go on, save for those it had not begun yet: a fresh child takes them.
 #
 # Arguments:
 #   which    the child that is meant, where word of it may come late: another one may run by now
@@ -387,15 +397,50 @@ proc ::pysmtpd::link::Gone {{which {}}} {
         return
     }
     Stop
-    set numbers [array names ::pysmtpd::channels]
+    variable begun
+    set numbers {}
+    foreach number [array names ::pysmtpd::channels] {
+        if {![info exists begun($number)]} {
+            lappend numbers $number
+        }
+    }
     if {[llength $numbers]} {
         ::smtpd::Log error "the Python engine has ended; [llength $numbers] session(s) are closed with it"
     }
     foreach number $numbers {
         ::pysmtpd::Release $number
-        if {![info exists ::pysmtpd::channels($number)]} {
-            continue
-        }
+        End $number
+    }
+    foreach {number request} [array get begun] {
+        Again $number $request
+    }
+}
+
+# ::pysmtpd::link::Again --
+#
+#   Open a session on a fresh child, once: the one it was opened on died before it said a word.
+#
+proc ::pysmtpd::link::Again {number request} {
+    variable begun
+    unset -nocomplain begun($number)
+    if {![info exists ::pysmtpd::channels($number)]} {
+        return
+    }
+    if {[catch {ready} message]} {
+        ::smtpd::Log error $message
+        End $number
+        return
+    }
+    Send 1 $number [Pack $request]
+    Flush
+}
+
+# ::pysmtpd::link::End --
+#
+#   Close a session that has no engine, with a reply that says so.
+#
+proc ::pysmtpd::link::End {number} {
+    if {[info exists ::pysmtpd::channels($number)]} {
         set channel $::pysmtpd::channels($number)
         Tidy $number
         ::pysmtpd::Forget $number
@@ -422,6 +467,8 @@ proc ::pysmtpd::link::Stop {} {
 #   A client has connected.
 #
 proc ::pysmtpd::link::opened {number address port channel} {
+    variable begun
+    set begun($number) [list $address $port $channel]
     Send 1 $number [Pack [list $address $port $channel]]
     Flush
 }
@@ -435,6 +482,7 @@ proc ::pysmtpd::link::receive {number channel} {
     variable ahead
     variable max_ahead
     variable max_pending
+    variable begun
     if {$::pysmtpd::changed || $pipe eq ""} {
         ready
     }
@@ -446,6 +494,9 @@ proc ::pysmtpd::link::receive {number channel} {
             Flush
         }
         return
+    }
+    if {[info exists begun($number)]} {
+        unset begun($number)
     }
     Send 2 $number $data
     Flush
@@ -502,7 +553,8 @@ proc ::pysmtpd::link::Roomy {} {
 #
 proc ::pysmtpd::link::Tidy {number} {
     variable ahead
-    unset -nocomplain ahead($number)
+    variable begun
+    unset -nocomplain ahead($number) begun($number)
 }
 
 # ::pysmtpd::link::forget, assign, call, unavailable --

@@ -44,9 +44,6 @@ def test_the_child_is_killed_and_its_clients_get_421_and_the_next_is_served(serv
     assert "engine has ended" in " ".join(server.printed)
 
 
-@pytest.mark.xfail(
-    reason="known: a client that leaves and a child that dies in the same turn cost the next client a 421", strict=False
-)
 def test_the_child_is_killed_with_nobody_connected(serve_stock, module):
     server = serve_stock("smtpd::configure -deliver {::pysmtpd::call mine:deliver}")
     for _ in range(3):
