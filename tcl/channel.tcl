@@ -131,6 +131,11 @@ proc ::pysmtpd::Perform {number action argument} {
         close {
             Finish $number
         }
+        lost {
+            # The connection broke: what was unfinished stays unfinished.
+            ::smtpd::Log error $argument
+            Drop $number
+        }
         broken {
             ::smtpd::Log error "the engine failed: $argument"
             set channel $channels($number)

@@ -34,13 +34,17 @@ proc ::pysmtpd::link::opened {number address port channel} {
 
 # ::pysmtpd::link::receive --
 #
-#   There is something to read. Python reads the channel itself: bytes cross exactly, and once.
+#   There is something to read. Python reads the channel itself: bytes cross exactly, and once. Replies with which nothing
+#   else is to be done it has written, too, when it returns.
 #
 proc ::pysmtpd::link::receive {number channel} {
     if {$::pysmtpd::changed} {
         ready
     }
-    Drive $number [::pysmtpd::engine::receive $number $channel]
+    set actions [::pysmtpd::engine::receive $number $channel]
+    if {[llength $actions]} {
+        Drive $number $actions
+    }
 }
 
 # ::pysmtpd::link::Drive --

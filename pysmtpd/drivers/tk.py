@@ -1,11 +1,13 @@
 """The in-process driver: the engine inside the Python that tkinter's Tcl runs in.
 
 The engine is a handful of Tcl commands, ``::pysmtpd::engine::*``, called by ``tcl/link-tk.tcl``. None of them ever raises
-into Tcl (tkinter would lose the message): what goes wrong comes back as the action ``broken``.
+into Tcl (tkinter would lose the message): what goes wrong comes back as the action ``broken``, or ``lost`` where it is the client's
+connection that broke.
 """
 
 import functools
 from collections.abc import Callable
+from tkinter import TclError
 from typing import Any
 
 from pysmtpd.callbacks import ConfigurationError
@@ -28,6 +30,7 @@ class TkLink:
         self.interpreter = interpreter
         self.engine = engine
         self._tk = interpreter.tk
+        self._call = interpreter.tk.call
 
     def install(self) -> None:
         """Create the commands and load the Tcl side: the package is provided, whatever else is on ``auto_path``."""
@@ -41,7 +44,7 @@ class TkLink:
         return {
             "configure": self._configure,
             "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
-            "receive": _guarded(self._receive),
+            "receive": self._receive,
             "answer": _guarded(lambda key, code="0", *result: engine.answer(key, int(code), *result)),
             "resolve": _guarded(engine.resolve),
             "forget": engine.forget,
@@ -59,10 +62,21 @@ class TkLink:
         return ""
 
     def _receive(self, key: str, channel: str) -> Actions:
-        data = self._tk.call("read", channel, READ_SIZE)
-        if not data:
-            return self.engine.end(key) if self._tk.getboolean(self._tk.call("eof", channel)) else ()
-        return self.engine.receive(key, data if isinstance(data, bytes) else data.encode("latin-1"))
+        """Read what has come, and write the replies when that is all there is to do: the way of nearly every command."""
+        call = self._call
+        try:
+            data = call("read", channel, READ_SIZE)
+            if not data:
+                return self.engine.end(key) if self._tk.getboolean(call("eof", channel)) else ()
+            actions = self.engine.receive(key, data if isinstance(data, bytes) else data.encode("latin-1"))
+            if len(actions) == 2 and actions[0] == "write":
+                call("puts", "-nonewline", channel, actions[1])
+                return ()
+        except TclError as error:  # the connection is gone
+            return "lost", str(error)
+        except BaseException as error:
+            return "broken", f"{type(error).__name__}: {error}"
+        return actions
 
 
 def _guarded(command: Callable[..., Actions]) -> Callable[..., Actions]:
