@@ -1,8 +1,8 @@
 """The in-process driver: the engine inside the Python that tkinter's Tcl runs in.
 
 The engine is a handful of Tcl commands, ``::pysmtpd::engine::*``, called by ``tcl/link-tk.tcl``. None of them ever raises
-into Tcl (tkinter would lose the message): what goes wrong comes back as the action ``broken``, or ``lost`` where it is the client's
-connection that broke.
+into Tcl (tkinter would lose the message): what goes wrong comes back as the action ``broken``, or ``lost`` where the client's
+connection broke.
 """
 
 import functools
