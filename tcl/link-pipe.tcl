@@ -14,6 +14,9 @@ namespace eval ::pysmtpd::link {
     variable needed 9         ;# octets without which there is no use looking
     variable farewell {}      ;# the reply for clients whose engine is gone; the engine's own words
     variable patience 15000   ;# milliseconds a new child may take before it counts as broken
+    variable pulse 2000       ;# milliseconds between two looks whether a silent child is stopped
+    variable watch {}         ;# the timer of the next look
+    variable heard 0          ;# counts what the child has said
     variable ahead            ;# number -> large chunks on their way to the child
     variable waiting {}       ;# sessions not read from because the child has enough to do
     variable begun            ;# number -> how a session was opened of which the child has not said anything yet
@@ -195,6 +198,8 @@ proc ::pysmtpd::link::Request {operation texts} {
 proc ::pysmtpd::link::Fill {deadline} {
     variable pipe
     variable received
+    variable pulse
+    set turns 0
     while 1 {
         if {$pipe eq "" || [catch {read $pipe} bytes]} {
             return 0
@@ -204,6 +209,10 @@ proc ::pysmtpd::link::Fill {deadline} {
             return 1
         }
         if {[eof $pipe] || ($deadline && [clock milliseconds] > $deadline)} {
+            return 0
+        }
+        if {[incr turns] % $pulse == 0 && [IsStopped [pid $pipe]]} {
+            Kill
             return 0
         }
         after 1
@@ -259,11 +268,13 @@ proc ::pysmtpd::link::Flush {} {
 proc ::pysmtpd::link::Readable {} {
     variable pipe
     variable received
+    variable heard
     if {[catch {read $pipe} bytes] || (![string length $bytes] && [eof $pipe])} {
         Gone
         return
     }
     append received $bytes
+    incr heard
     Handle
 }
 
@@ -448,6 +459,71 @@ proc ::pysmtpd::link::End {number} {
     }
 }
 
+# ::pysmtpd::link::Watch --
+#
+#   Look at the child from time to time while there are sessions.
+#
+proc ::pysmtpd::link::Watch {} {
+    variable watch
+    variable pulse
+    variable heard
+    if {$watch eq ""} {
+        # tclint-disable-next-line command-args
+        set watch [after $pulse [list ::pysmtpd::link::Look $heard 0]]
+    }
+}
+
+# ::pysmtpd::link::Look --
+#
+#   Give a child up that somebody has stopped: its end would be heard of, its silence never. Stopped twice in a row, that
+#   is, since a Ctrl-Z and what follows it reach both of us, one after the other.
+#
+# Arguments:
+#   before   what "heard" was at the last look
+#   stopped  whether the child was stopped then
+#
+proc ::pysmtpd::link::Look {before stopped} {
+    variable pipe
+    variable watch
+    variable pulse
+    variable heard
+    set watch {}
+    if {$pipe eq "" || ![array size ::pysmtpd::channels]} {
+        return
+    }
+    set now [expr {$heard == $before && [IsStopped [pid $pipe]]}]
+    if {$now && $stopped} {
+        Kill
+        Gone
+        return
+    }
+    # tclint-disable-next-line command-args
+    set watch [after $pulse [list ::pysmtpd::link::Look $heard $now]]
+}
+
+# ::pysmtpd::link::Kill --
+#
+#   End a child that somebody has stopped.
+#
+proc ::pysmtpd::link::Kill {} {
+    variable pipe
+    ::smtpd::Log error "the Python engine (process [pid $pipe]) has been stopped, and is ended"
+    catch {exec kill -KILL {*}[pid $pipe]}
+}
+
+# ::pysmtpd::link::IsStopped --
+#
+#   Tell whether a process is stopped by a signal (proc(5)); no, where the system does not say.
+#
+proc ::pysmtpd::link::IsStopped {process} {
+    if {[catch {open /proc/$process/stat} file]} {
+        return 0
+    }
+    set state [read $file]
+    close $file
+    return [string equal [string index $state [expr {[string last ) $state] + 2}]] T]
+}
+
 # ::pysmtpd::link::Stop --
 #
 #   Let the child go. It ends when it reads the end of its input; closing does not wait for that.
@@ -469,6 +545,7 @@ proc ::pysmtpd::link::Stop {} {
 proc ::pysmtpd::link::opened {number address port channel} {
     variable begun
     set begun($number) [list $address $port $channel]
+    Watch
     Send 1 $number [Pack [list $address $port $channel]]
     Flush
 }

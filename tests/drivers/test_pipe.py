@@ -56,6 +56,33 @@ def test_the_child_is_killed_with_nobody_connected(serve_stock, module):
     server.wait_for(lambda: server.printed.count("python <a@example.org>") == 3)
 
 
+def test_a_stopped_child_is_given_up_and_a_fresh_one_serves(serve_stock):
+    server = serve_stock(DELIVER + "; set ::pysmtpd::link::pulse 50", noisy=True)
+    [child] = server.children()
+    with server.client() as client:
+        client.hello()
+        os.kill(child, signal.SIGSTOP)
+        client.send("NOOP\r\n")
+        client.expect(421)
+        client.expect_end()
+    wait_gone(child)
+    with server.client() as client:
+        client.hello()
+        assert client.mail().code == 250
+    assert "has been stopped" in " ".join(server.printed)
+
+
+def test_settings_that_change_while_the_child_is_stopped_go_to_a_fresh_one(serve_stock):
+    server = serve_stock("set ::pysmtpd::link::pulse 50", noisy=True)
+    [child] = server.children()
+    os.kill(child, signal.SIGSTOP)
+    server.eval("smtpd::configure -banner {a new one}")
+    with server.client() as client:
+        client.expect(220)
+        client.command("EHLO client.example.com", 250)
+    wait_gone(child)
+
+
 def test_the_child_is_killed_while_a_callback_of_the_script_runs(serve_stock):
     server = serve_stock("proc v address {puts waiting; flush stdout; vwait ::on}; smtpd::configure -validate_sender v")
     with server.client() as client:
