@@ -1,0 +1,29 @@
+"""The conformance suite as tests: every transcript and every script on every target; `python -m compat` shows them as a table."""
+
+import pytest
+
+import compat
+from compat import ledger, scripts
+
+
+@pytest.fixture(scope="session")
+def results():
+    return {(result.name, result.target): result for result in compat.run()}
+
+
+@pytest.mark.parametrize("target", compat.TARGETS)
+@pytest.mark.parametrize("name", compat.names())
+def test_conforms(results, name, target):
+    result = results[name, target]
+    assert result.status != "DIFF", result.diff()
+
+
+@pytest.mark.parametrize("target", [target for target in compat.TARGETS if target != "stock"])
+def test_clients_that_send_octet_by_octet_see_no_difference(target):
+    sessions = [name for name in compat.names() if name not in scripts.CASES]
+    differences = [result.diff() for result in compat.run([target], sessions, piece=1) if result.status == "DIFF"]
+    assert not differences, "\n".join(differences)
+
+
+def test_the_ledger_names_only_what_there_is():
+    assert ledger.dangling(compat.names()) == []
