@@ -11,6 +11,9 @@ namespace eval ::pysmtpd {
     variable validator {{channel prefix address} {
         list [catch {{*}$prefix $address} message settings] $message $settings
     } ::smtpd}
+    variable verb_procedure {{channel verb line} {
+        list [catch {$verb $channel $line} message settings] $message $settings
+    } ::smtpd}
     variable delivery {{channel} {
         list [catch {deliver $channel} message settings] $message $settings
     } ::smtpd}
@@ -84,9 +87,9 @@ proc ::pysmtpd::HasMessage {channel} {
 #   Run the callback that answers a question.
 #
 # Arguments:
-#   kind     host, sender, recipient or deliver
+#   kind     host, sender, recipient, deliver or command
 #   channel  the session's connection
-#   values   the address to check; or the text of the message
+#   values   the address to check; the text of the message; or the verb and the command line
 #
 # Results:
 #   Nothing when the callback returned; else its return code, result and errorCode.
@@ -98,6 +101,8 @@ proc ::pysmtpd::Callback {kind channel values} {
         set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
         # tclint-disable-next-line command-args
         lassign [apply $delivery $channel] code result settings
+    } elseif {$kind eq "command"} {
+        return [RunCommand $channel {*}[lindex $values 0]]
     } elseif {[catch {Prefix validate_$kind} prefix]} {
         lassign [list 1 $prefix {}] code result settings
     } else {
@@ -108,6 +113,40 @@ proc ::pysmtpd::Callback {kind channel values} {
         return {}
     }
     return [list $code $result [ErrorCode $settings]]
+}
+
+# ::pysmtpd::RunCommand --
+#
+#   Run the script's own procedure for a verb. It sends the reply itself; the engine does where there is no such procedure,
+#   or where it fails before it has said anything.
+#
+proc ::pysmtpd::RunCommand {channel verb line} {
+    variable numbers
+    variable spoken
+    if {[info procs ::smtpd::$verb] eq ""} {
+        return {1 {} NONE}
+    }
+    set number $numbers($channel)
+    unset -nocomplain spoken($number)
+    variable verb_procedure
+    # tclint-disable-next-line command-args
+    lassign [apply $verb_procedure $channel $verb $line] code message settings
+    if {$code != 1} {
+        return {}
+    }
+    # tclint-disable-next-line command-args
+    after 0 [list {*}[interp bgerror {}] $message $settings]
+    return [expr {[info exists spoken($number)] ? {} : [list 1 $message NONE]}]
+}
+
+# ::pysmtpd::TakenOver --
+#
+#   Note that a script has renamed or redefined a verb: from now on the engine asks for it. Called by traces.
+#
+proc ::pysmtpd::TakenOver {verb args} {
+    variable ours
+    unset -nocomplain ours($verb)
+    Changed
 }
 
 # ::pysmtpd::ErrorCode --
@@ -179,8 +218,12 @@ proc ::pysmtpd::CallsPython {prefix} {
 proc ::pysmtpd::Settings {} {
     set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
         banner $::smtpd::options(banner) log_level [${::smtpd::log}::currentloglevel]]
+    variable ours
     foreach command $::smtpd::commands {
         lappend settings command $command
+        if {![info exists ours($command)]} {
+            lappend settings scripted $command
+        }
     }
     foreach {name parameters} [array get ::smtpd::extensions] {
         lappend settings extension $name parameters $parameters
@@ -193,6 +236,10 @@ proc ::pysmtpd::Settings {} {
     }
     foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
         lappend settings {*}[CallbackSetting $name $::smtpd::options($name)]
+    }
+    if {![info exists ours(deliver)]} {
+        # Whatever the options say, a script's own ::smtpd::deliver has every message.
+        lappend settings callback deliverMIME callback deliver word tcl
     }
     return $settings
 }

@@ -15,11 +15,13 @@ namespace eval ::pysmtpd {
     variable busy            ;# number -> 1 while a callback of the session runs
     variable suspended       ;# number -> 1 while nothing is read from it, though there may be something
     variable held            ;# number -> reply bytes that go out with the next ones
+    variable spoken          ;# number -> 1 when a script has sent a line of its own in the course of a callback
     array set channels {}
     array set numbers {}
     array set busy {}
     array set suspended {}
     array set held {}
+    array set spoken {}
 }
 
 # ::pysmtpd::Open --
@@ -128,6 +130,9 @@ proc ::pysmtpd::Perform {number action argument} {
         log {
             ::smtpd::Log {*}$argument
         }
+        state {
+            array set ::smtpd::state_$channels($number) $argument
+        }
         close {
             Finish $number
         }
@@ -174,9 +179,11 @@ proc ::pysmtpd::Write {number bytes} {
 #
 proc ::pysmtpd::Say {channel line} {
     variable numbers
+    variable spoken
     if {![info exists numbers($channel)]} {
         return "no session on \"$channel\""
     }
+    set spoken($numbers($channel)) 1
     Write $numbers($channel) [encoding convertto iso8859-1 $line]
 }
 
@@ -224,6 +231,8 @@ proc ::pysmtpd::Ask {number question} {
     if {[llength $changes]} {
         array set ::smtpd::state_$channel $changes
     }
+    # A callback may have the engine handle a command, in the course of which another question comes up.
+    set nested [info exists busy($number)]
     set busy($number) 1
     if {[info exists held($number)]} {
         # tclint-disable-next-line command-args
@@ -233,17 +242,42 @@ proc ::pysmtpd::Ask {number question} {
     if {[info exists timer]} {
         after cancel $timer
     }
-    unset -nocomplain busy($number)
+    if {!$nested} {
+        unset -nocomplain busy($number)
+    }
     if {![info exists channels($number)]} {
         return {}
     }
     if {$channel ni [chan names $channel]} {
         # The callback closed the connection.
         Drop $number
-    } else {
+    } elseif {!$nested} {
         Resume $number
     }
     return $verdict
+}
+
+# ::pysmtpd::Service --
+#
+#   Handle what has come on a session's connection, as if the event loop had said so.
+#
+proc ::pysmtpd::Service {channel} {
+    variable numbers
+    if {[info exists numbers($channel)]} {
+        Readable $numbers($channel) $channel
+    }
+}
+
+# ::pysmtpd::Command --
+#
+#   Have the engine handle a command that a script has taken over.
+#
+proc ::pysmtpd::Command {channel verb line} {
+    variable numbers
+    if {[info exists numbers($channel)]} {
+        link::command $numbers($channel) $verb $line
+    }
+    return
 }
 
 # ::pysmtpd::Assign --
@@ -326,7 +360,8 @@ proc ::pysmtpd::Abandon {number} {
     variable busy
     variable suspended
     variable held
-    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number)
+    variable spoken
+    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) spoken($number)
     link::forget $number
 }
 
@@ -340,8 +375,9 @@ proc ::pysmtpd::Forget {number} {
     variable busy
     variable suspended
     variable held
+    variable spoken
     if {[info exists channels($number)]} {
         unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) channels($number) busy($number) \
-            suspended($number) held($number)
+            suspended($number) held($number) spoken($number)
     }
 }

@@ -149,12 +149,12 @@ proc ::pysmtpd::link::Launch {} {
 #   Send a request and wait for its result; frames for sessions stay where they are, to be handled afterwards. A child
 #   that is gone, or that does not even come up in time, is an error, not a wait without end.
 #
-proc ::pysmtpd::link::Request {operation texts} {
+proc ::pysmtpd::link::Request {operation texts {session 0}} {
     variable pipe
     variable received
     variable position
     variable patience
-    Send $operation 0 [Pack $texts]
+    Send $operation $session [Pack $texts]
     catch {flush $pipe}
     # A call takes as long as the function called; settings are taken at once, or the child is broken.
     set deadline [expr {$operation == 7 ? [clock milliseconds] + $patience : 0}]
@@ -340,12 +340,62 @@ proc ::pysmtpd::link::Act {operation number payload} {
         17 {
             ::pysmtpd::Perform $number log $payload
         }
+        25 {
+            ::pysmtpd::Perform $number state $payload
+        }
         22 {
             Print $payload
         }
         23 {
             Taken $number
         }
+    }
+}
+
+# ::pysmtpd::link::command --
+#
+#   A script wants a command handled by the engine, whatever it has put in its place. Done when this returns, with all that
+#   the engine asks on the way.
+#
+proc ::pysmtpd::link::command {number verb line} {
+    set words [list $verb $line]
+    while 1 {
+        set open [::pysmtpd::Result [Request 10 $words $number]]
+        ActFor $number
+        if {!$open} {
+            break
+        }
+        set words {}
+    }
+}
+
+# ::pysmtpd::link::ActFor --
+#
+#   Do what the frames say that have come for one session; the others stay.
+#
+proc ::pysmtpd::link::ActFor {session} {
+    variable received
+    variable position
+    variable needed 9
+    set received [string range $received $position end]
+    set position 0
+    set mine {}
+    set scan 0
+    while {[string length $received] - $scan >= 9} {
+        binary scan $received "@${scan}IucuIu" length operation number
+        set last [expr {$scan + 8 + $length}]
+        if {[string length $received] <= $last} {
+            break
+        }
+        if {$number == $session} {
+            lappend mine $operation [string range $received [expr {$scan + 9}] $last]
+            set received [string replace $received $scan $last]
+        } else {
+            set scan [expr {$last + 1}]
+        }
+    }
+    foreach {operation payload} $mine {
+        Act $operation $session $payload
     }
 }
 

@@ -78,6 +78,14 @@ proc ::pysmtpd::link::Drive {number actions} {
     }
 }
 
+# ::pysmtpd::link::command --
+#
+#   A script wants a command handled by the engine, whatever it has put in its place. Done when this returns.
+#
+proc ::pysmtpd::link::command {number verb line} {
+    Drive $number [::pysmtpd::engine::command $number $verb $line]
+}
+
 # ::pysmtpd::link::forget, assign, call, unavailable --
 #
 #   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the reply for a

@@ -17,6 +17,11 @@ apply {{} {
 }}
 package require mime
 
+namespace eval ::pysmtpd {
+    variable ours            ;# verb -> 1 while its procedure is the one made here
+    array set ours {}
+}
+
 namespace eval ::smtpd {
     variable version 1.5
     variable stopped
@@ -70,6 +75,18 @@ namespace eval ::smtpd {
         }
     }
 }
+
+# The verbs, ::smtpd::HELO and all the others {channel line}: what a script that calls one gets is the engine's own handling.
+# The engine calls them only where a script has put one of its own in the place, or has added a verb.
+apply {{} {
+    foreach verb {DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS} {
+        # tclint-disable-next-line command-args
+        proc ::smtpd::$verb {channel line} "::pysmtpd::Command \$channel $verb \$line"
+        # Redefining a command deletes it first.
+        trace add command ::smtpd::$verb {rename delete} [list ::pysmtpd::TakenOver $verb]
+        set ::pysmtpd::ours($verb) 1
+    }
+}}
 
 apply {{folder} {
     set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
@@ -237,6 +254,50 @@ proc ::smtpd::state {channel args} {
     return {}
 }
 
+# ::smtpd::service --
+#
+#   Handle what a client has sent.
+#
+proc ::smtpd::service {channel} {
+    ::pysmtpd::Service $channel
+    return
+}
+
+# ::smtpd::tlscallback --
+#
+#   Log what happens to an encrypted connection, in the way the -command of Tcl's tls package is told of it.
+#
+# Arguments:
+#   option   error, verify or info
+#   args     error: channel, text; verify: channel, depth, certificate, status, error; info: channel, major, minor, state, text
+#
+# Results:
+#   Of verify, the status: 1 when the certificate is good.
+#
+proc ::smtpd::tlscallback {option args} {
+    switch -- $option {
+        error {
+            Log error "TLS error '[lindex $args 1]'"
+        }
+        verify {
+            lassign $args channel depth certificate status reason
+            if {$status eq "1"} {
+                Log notice "TLS verify/$depth: [dict get $certificate subject]"
+            } else {
+                Log error "TLS verify/$depth Bad cert '$reason' (rc=$status)"
+            }
+            return $status
+        }
+        info {
+            lassign $args channel major minor state text
+            Log debug "TLS $major.$minor $state[expr {$text eq {} ? {} : ": $text"}]"
+        }
+        default {
+            Log warn "bad option \"$option\" in smtpd::callback"
+        }
+    }
+}
+
 # ::smtpd::Pop --
 #
 #   Take the nth element out of the list in a variable and return it.
@@ -365,5 +426,9 @@ proc ::smtpd::deliver_old {channel} {
         return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
     }
 }
+
+# Where a script puts one of its own, that one has every message.
+trace add command ::smtpd::deliver {rename delete} [list ::pysmtpd::TakenOver deliver]
+set ::pysmtpd::ours(deliver) 1
 
 package provide smtpd 1.5

@@ -115,6 +115,6 @@ def test_every_module_has_its_tests_and_every_test_its_module():
     tests = {file.relative_to(ROOT / "tests") for file in (ROOT / "tests").rglob("test_*.py")}
     mirrored = {module.with_name(f"test_{module.name}") for module in modules}
     assert mirrored <= tests, f"without tests: {sorted(map(str, mirrored - tests))}"
-    # What spans modules: the laws, and what is written in Tcl.
-    spanning = {Path("test_laws.py"), *(test for test in tests if test.parts[0] == "tcl")}
+    # What spans modules: the laws, the conformance suite, and what is written in Tcl.
+    spanning = {Path("test_laws.py"), Path("test_compat.py"), *(test for test in tests if test.parts[0] == "tcl")}
     assert tests - mirrored <= spanning, f"tests of no module: {sorted(map(str, tests - mirrored - spanning))}"

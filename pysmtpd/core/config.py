@@ -78,6 +78,7 @@ class Config:
         "profile",
         "replies",
         "rules",
+        "scripted",
         "server_address",
         "software",
         "timestamp",
@@ -97,17 +98,23 @@ class Config:
         )  #: the verbs that are known; one without a handler is not implemented
         #: The questions somebody listens for, out of ``host sender recipient deliver``; the others are answered with yes.
         self.ask: frozenset[str] = frozenset()
+        self.scripted: frozenset[str] = frozenset()  #: verbs that a script handles, ours or its own
         self.log_to("warn")
         self.use_profile(profile)
 
     def use_profile(self, profile: Profile) -> None:
         """Take a profile, and with it what it says of banner, extensions and replies."""
         self.profile = profile
-        self.rules = rules_under(profile)
+        self.hand_over(self.scripted)
         self.replies = STOCK if profile.stock_replies else STANDARD
         self.banner = STOCK_BANNER if profile.stock_replies else BANNER
         self.software = STOCK_SOFTWARE if profile.stock_replies else BANNER
         self.extensions = STOCK_EXTENSIONS if profile.stock_replies else {**EXTENSIONS, "SIZE": str(self.limits.message)}
+
+    def hand_over(self, verbs: frozenset[str]) -> None:
+        """Leave these verbs, and no others, to the script: each command is a question, :class:`~pysmtpd.core.events.Command`."""
+        self.scripted = verbs
+        self.rules = {verb: rules for verb, rules in rules_under(self.profile).items() if verb not in verbs}
 
     @property
     def extensions(self) -> Mapping[str, str]:

@@ -55,6 +55,18 @@ class Deliver(NamedTuple):
         return "deliver"
 
 
+class Command(NamedTuple):
+    """Question: handle this command. Put for a verb that a script has taken over; the script sends the reply itself."""
+
+    verb: str  #: in upper case
+    line: str  #: the command line as it came, without its line end
+
+    @property
+    def kind(self) -> str:
+        """What a driver calls the question; ``Config.scripted`` says for which verbs it is put."""
+        return "command"
+
+
 class Log(NamedTuple):
     """Something worth a line in the log. Carries no control characters."""
 
@@ -84,6 +96,6 @@ class Refuse(NamedTuple):
     code: int | None = None  #: a reply code from 400 to 599 chosen by the callback, or the question's own when ``None``
 
 
-Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver
+Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver | Command
 Event: TypeAlias = Question | Log | Close
 Verdict: TypeAlias = Accept | Refuse

@@ -52,6 +52,7 @@ class Replies:
     delivery_refused = "Transaction failed: {text}"
     unknown_command = wire("500 Invalid command")
     not_implemented = "500 {verb} not implemented"
+    local_error = wire("451 Requested action aborted: local error in processing")
     syntax_error = wire("501 Syntax error in parameters or arguments")
     bad_sequence = wire("503 bad sequence of commands")
     hello_first = wire("503 bad sequence of commands")
@@ -88,6 +89,7 @@ class StandardReplies(Replies):
     delivery_refused = "5.0.0 Transaction failed: {text}"
     unknown_command = wire("500 5.5.2 Command not recognized")
     not_implemented = "502 5.5.1 {verb} not implemented"
+    local_error = wire("451 4.3.0 Local error in processing")
     syntax_error = wire("501 5.5.4 Syntax error in parameters or arguments")
     bad_sequence = wire("503 5.5.1 Bad sequence of commands")
     hello_first = wire("503 5.5.1 Send HELO or EHLO first")

@@ -20,6 +20,7 @@ from pysmtpd.core.events import (
     CheckRecipient,
     CheckSender,
     Close,
+    Command,
     Deliver,
     Event,
     Log,
@@ -29,7 +30,7 @@ from pysmtpd.core.events import (
 )
 from pysmtpd.core.lines import LineBuffer
 from pysmtpd.core.replies import free_reply, one_line, wire
-from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER, Rule
+from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER, Rule, rules_under
 from pysmtpd.core.trace import trace_header
 
 _VERB_ENDS: Final = ("", " ")
@@ -43,11 +44,13 @@ _AFTER_BODY: Final = 2  # the LF of the CR that ended the body may lead it
 
 
 class _OpenQuestion(NamedTuple):
-    """What follows an answer."""
+    """A question, and what follows its answer."""
 
+    question: Question
     acceptance: bytes
     accepted: Callable[[], None]
     refused: Callable[[Refuse], None]
+    outer: "_OpenQuestion | None" = None  #: the question in whose course this one came up
 
 
 class Session:
@@ -163,6 +166,11 @@ class Session:
         return events.popleft()
 
     @property
+    def question(self) -> Question | None:
+        """The open question."""
+        return self._open.question if self._open is not None else None
+
+    @property
     def acceptance(self) -> bytes:
         """The reply that Accept would give to the open question; empty when none is open.
 
@@ -185,10 +193,34 @@ class Session:
         self._open = None
         if isinstance(verdict, Refuse):
             question.refused(verdict)
+        else:
+            if not replied:
+                self._out.append(question.acceptance)
+            question.accepted()
+        if question.outer is not None and not self._closed:
+            self._open = question.outer
+
+    def command(self, verb: str, line: str) -> None:
+        """Handle a command as this class does it, though a script has taken the verb over: the script itself asks for it.
+
+        May be called while a question is open, which then stays open; one that comes up meanwhile goes before it.
+
+        Arguments:
+            verb: the verb, in upper case; one without a handler here is not implemented.
+            line: the command line.
+        """
+        if self._closed:
             return
-        if not replied:
-            self._out.append(question.acceptance)
-        question.accepted()
+        outer, self._open = self._open, None
+        rules = rules_under(self.config.profile).get(verb)
+        if rules is None:
+            self._reply(self.config.replies.not_implemented, verb=verb)
+        elif self._in_sequence(verb, rules):
+            _HANDLERS[verb](self, line)
+        if self._open is None:
+            self._open = outer if not self._closed else None
+        else:
+            self._open = self._open._replace(outer=outer)
 
     def assign(self, name: str, values: list[str]) -> None:
         """Set an item of the session's state by its name in the stock package: what scripts do with ``::smtpd::state``.
@@ -279,11 +311,28 @@ class Session:
         if verb not in config.commands:
             self._out.append(config.replies.unknown_command)
         elif rules is None:
-            self._reply(config.replies.not_implemented, verb=verb)
+            self._scripted_command(verb, line)
         elif self._denied and verb != "QUIT":
             self._out.append(config.replies.bad_sequence)
         elif not rules or self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
+
+    def _scripted_command(self, verb: str, line: str) -> None:
+        """Handle a verb that is not ours, or not any more."""
+        config = self.config
+        if verb not in config.scripted:
+            self._reply(config.replies.not_implemented, verb=verb)
+        elif self._denied and verb != "QUIT":
+            self._out.append(config.replies.bad_sequence)
+        else:
+            self._ask(Command(verb, line), b"", _nothing, partial(self._command_failed, verb))
+
+    def _command_failed(self, verb: str, refusal: Refuse) -> None:
+        """The script has no such command after all, or it failed, and said so in a text."""
+        if refusal.text:
+            self._out.append(self.config.replies.local_error)
+        else:
+            self._reply(self.config.replies.not_implemented, verb=verb)
 
     def _prelude(self, line: str) -> str:
         """Look at a session's first line, and at the first one after a body; return the line to go on with."""
@@ -332,7 +381,7 @@ class Session:
         self, question: Question, acceptance: bytes, accepted: Callable[[], None], refused: Callable[[Refuse], None]
     ) -> None:
         """Put a question; go on with one of the two functions. ``acceptance`` is the reply when the answer is yes."""
-        self._open = _OpenQuestion(acceptance, accepted, refused)
+        self._open = _OpenQuestion(question, acceptance, accepted, refused)
         self.events.append(question)
 
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:
@@ -583,6 +632,10 @@ class Session:
         self._debug(f"QUIT on {self.name}")
         self._reply(self.config.replies.goodbye, server=self.config.server_address)
         self._close("quit")
+
+
+def _nothing() -> None:
+    """A script has done all there was to do."""
 
 
 _HANDLERS: Final[dict[str, Callable[[Session, str], None]]] = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import assert_never
 
 from pysmtpd.callbacks import put_question
-from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Deliver, Log, Session
+from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session
 from pysmtpd.options import Options
 
 #: How much is received at once, in octets.
@@ -89,7 +89,7 @@ class Connection(asyncio.BufferedProtocol):
                 case Close():
                     self._transport.close()
                     return
-                case CheckHost() | CheckSender() | CheckRecipient() | Deliver():
+                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command():
                     session.answer(put_question(self._options.callbacks, event))
                 case _:
                     assert_never(event)

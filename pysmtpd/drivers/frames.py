@@ -21,6 +21,7 @@ FORGET: Final = 5
 ASSIGN: Final = 6  # name, values
 CONFIGURE: Final = 7  # settings; answered by RESULT
 CALL: Final = 8  # function, arguments; answered by RESULT
+COMMAND: Final = 10  # verb, line; or nothing, to ask again: answered by RESULT, which tells whether a question is open
 
 # To Tcl.
 WRITE: Final = 16  # reply bytes
@@ -31,6 +32,7 @@ HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being 
 CLOSE: Final = 20
 RESULT: Final = 21  # a Tcl list: ok and a value, or error, message, errorCode
 PRINT: Final = 22  # text for the script's stdout
+STATE: Final = 25  # a Tcl list: what changed in the state
 TAKEN: Final = 23  # a large chunk has been used up
 
 

@@ -95,6 +95,10 @@ class Child:
                 engine.assign(number, name, values)
             case frames.CONFIGURE:
                 self._result(self._configure(frames.texts(payload)))
+            case frames.COMMAND:
+                if words := frames.texts(payload):
+                    self._perform(number, engine.command(number, *words))
+                self._result(("ok", engine.asks_more(number)))
             case frames.CALL:
                 self._watch()
                 name, *arguments = frames.texts(payload)
@@ -134,6 +138,8 @@ class Child:
                         due = self._engine.resolve(number)
                     case "log":
                         self.send(frames.LOG, number, tcl_value(argument).encode("latin-1", "replace"))
+                    case "state":
+                        self.send(frames.STATE, number, tcl_value(argument).encode("latin-1", "replace"))
                     case "close":
                         self.send(frames.CLOSE, number, b"")
 

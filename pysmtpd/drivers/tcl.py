@@ -13,6 +13,7 @@ action      argument
             the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.answer`
 ``python``  nothing; always the last action: a Python callback is due, to be run by :meth:`TclEngine.resolve` once the
             replies before it are out
+``state``   what changed in the session's state: a command that the script asked for has been handled
 ``close``   nothing: close the channel
 ==========  =====================================================================================================
 """
@@ -32,7 +33,7 @@ from pysmtpd.callbacks import (
     put_question,
     text_of,
 )
-from pysmtpd.core import TCLLIB_1_5, Accept, Close, Config, Deliver, Event, Log, Question, Refuse, Session, Verdict
+from pysmtpd.core import TCLLIB_1_5, Accept, Close, Command, Config, Deliver, Event, Log, Question, Refuse, Session, Verdict
 from pysmtpd.drivers.tcl_values import tcl_value
 
 #: What a link calls a session by.
@@ -96,6 +97,7 @@ class TclEngine:
         """
         config = self.config
         commands: list[str] = []
+        scripted: list[str] = []
         extensions: dict[str, str] = {}
         texts: dict[str, list[str]] = {}
         prefixes: dict[str, list[str]] = {}
@@ -112,6 +114,8 @@ class TclEngine:
                     config.log_to(value)
                 case "command":
                     commands.append(value)
+                case "scripted":
+                    scripted.append(value)
                 case "extension":
                     current = value
                 case "parameters":
@@ -127,6 +131,7 @@ class TclEngine:
                 case "word":
                     prefixes[current].append(value)
         config.commands = frozenset(commands)
+        config.hand_over(frozenset(scripted))
         config.extensions = extensions
         config.help = {topic: tuple(lines) for topic, lines in texts.items()}
         self._configured = {
@@ -201,16 +206,29 @@ class TclEngine:
         if code == 0:
             return self._go_on(key, _YES)
         live = self.sessions.get(key)
-        delivers = live is not None and isinstance(live.question, Deliver)
+        delivers = live is not None and isinstance(live.session.question, Deliver)
         chosen = (_DELIVERY_CODE if delivers else _CODE).match(error_code)
         return self._go_on(key, Refuse(text, int(chosen[1]) if chosen else None))
 
     def resolve(self, key: Key) -> Actions:
         """Run the Python callback that is due."""
         live = self.sessions.get(key)
-        if live is None or live.question is None:
+        question = live.session.question if live is not None else None
+        return self._go_on(key, put_question(self._python, question)) if question is not None else ()
+
+    def command(self, key: Key, verb: str, line: str) -> Actions:
+        """A script wants a command handled as it would be, had it not taken the verb over."""
+        live = self.sessions.get(key)
+        if live is None:
             return ()
-        return self._go_on(key, put_question(self._python, live.question))
+        live.session.command(verb, line)
+        return self._actions(key, live)
+
+    def asks_more(self, key: Key) -> bool:
+        """Tell whether a question came up in the course of such a command, and is open."""
+        live = self.sessions.get(key)
+        question = live.session.question if live is not None else None
+        return question is not None and not isinstance(question, Command)
 
     def assign(self, key: Key, name: str, value: list[str]) -> None:
         """A script has set an item of the session's state: ``domain``, ``from``, ``to``, ``options`` or ``id``."""
@@ -234,9 +252,8 @@ class TclEngine:
 
     def _go_on(self, key: Key, verdict: Verdict, *, replied: bool = False) -> Actions:
         live = self.sessions.get(key)
-        if live is None or live.question is None:
+        if live is None or live.session.question is None:
             return ()
-        live.question = None
         live.session.answer(verdict, replied=replied)
         return self._actions(key, live)
 
@@ -258,6 +275,8 @@ class TclEngine:
         output = session.take_output()
         if output:
             actions += "write", output
+        if session.question is not None and (changes := live.changes()):
+            actions += "state", changes
         return actions
 
     def _action(self, key: Key, live: "_Live", event: Event) -> tuple[str, Any]:
@@ -268,21 +287,18 @@ class TclEngine:
                 self.forget(key)
                 return "close", ""
             case question:
-                live.question = question
                 if question.kind in self._asked_in_python:
                     return "python", ""
-                value = question.content.text() if isinstance(question, Deliver) else question.address
-                return "ask", (question.kind, live.changes(), value)
+                return "ask", (question.kind, live.changes(), _value_of(question))
 
 
 class _Live:
-    """A live session, the question it waits for, and what Tcl was told of its state last."""
+    """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "question", "session")
+    __slots__ = ("_told", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.question: Question | None = None
         self._told: tuple[object, ...] = ("", "", (), "", "")
 
     def changes(self) -> tuple[object, ...]:
@@ -295,6 +311,17 @@ class _Live:
             if new != old:
                 changed += name, new
         return tuple(changed)
+
+
+def _value_of(question: Question) -> object:
+    """Return what a script is told of a question."""
+    match question:
+        case Deliver():
+            return question.content.text()
+        case Command(verb, line):
+            return verb, line
+        case _:
+            return question.address
 
 
 def _calls_python(words: list[str]) -> bool:

@@ -47,6 +47,7 @@ class TkLink:
             "receive": self._receive,
             "answer": _guarded(lambda key, code="0", *result: engine.answer(key, int(code), *result)),
             "resolve": _guarded(engine.resolve),
+            "command": _guarded(engine.command),
             "forget": engine.forget,
             "assign": lambda key, name, *values: engine.assign(key, name, list(values)),
             "call": lambda name, *arguments: engine.call(name, list(arguments)),

@@ -6,11 +6,11 @@ import time
 import unicodedata
 
 import pytest
-from engine import EVERYTHING, PROFILE_NAMES, TIME, Driver, codes, config, lines, play
+from engine import EVERYTHING, PROFILE_NAMES, TIME, Driver, accept, codes, config, lines, play
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Close, Deliver, Log, Refuse
+from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Refuse, Session
 from pysmtpd.core.replies import STANDARD, STOCK
 
 PROFILE = pytest.mark.parametrize("profile", PROFILE_NAMES)
@@ -786,3 +786,44 @@ def test_the_two_profiles_speak_their_own_words():
     assert all(re.match(rb"([245])\d\d \1\.\d\.\d ", line) for line in plain), plain
     assert STOCK.noop_ok == b"250 OK\r\n"
     assert STANDARD.noop_ok == b"250 2.0.0 OK\r\n"
+
+
+def scripted(*verbs, verdict=accept):
+    chosen = config("tcllib-1.5")
+    chosen.commands = chosen.commands | set(verbs)
+    chosen.hand_over(frozenset(verbs))
+    return Driver(chosen, verdict)
+
+
+def test_a_verb_handed_over_is_a_question_and_its_line_is_as_it_came():
+    driver = scripted("VRFY", "NOOP")
+    driver.feed(b"vrfy [x] $y\r\nNOOP\r\nRSET\r\n")
+    assert driver.events == [Command("VRFY", "vrfy [x] $y"), Command("NOOP", "NOOP")]
+    assert driver.output.endswith(b"\r\n250 OK\r\n")
+
+
+def test_a_verb_handed_over_that_nobody_has_is_not_implemented():
+    driver = scripted("VRFY", verdict=lambda _: Refuse())
+    assert driver.said(b"VRFY x\r\n") == b"500 VRFY not implemented\r\n"
+    driver = scripted("VRFY", verdict=lambda _: Refuse("oops"))
+    assert driver.said(b"VRFY x\r\n").startswith(b"451 ")
+
+
+def test_a_command_asked_for_while_a_question_is_open_is_handled_and_the_question_stays_open():
+    chosen = config("tcllib-1.5", ask=("sender",))
+    chosen.hand_over(frozenset({"MAIL"}))
+    session = Session(chosen, "192.0.2.1", 1, "sock1")
+    session.start()
+    session.take_output()
+    session.receive(b"MAIL FROM:<a@b>\r\nNOOP\r\n")
+    outer = session.next_event()
+    session.command("MAIL", "MAIL FROM:<a@b>")
+    assert session.next_event() == CheckSender("a@b")
+    session.answer(Accept())
+    assert session.take_output() == b"250 OK\r\n"
+    assert session.sender == "<a@b>"
+    assert session.question == outer
+    assert session.next_event() is None
+    session.answer(Accept())
+    assert session.next_event() is None
+    assert session.take_output() == b"250 OK\r\n"
