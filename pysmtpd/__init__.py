@@ -4,13 +4,23 @@ The names of tcllib's smtpd work here as they do in Tcl: :func:`start`, :func:`s
 :data:`stopped`. :func:`install` puts the package into an interpreter that tkinter made.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from pysmtpd.api import cget, configure, install, start, stop, stopped
 from pysmtpd.callbacks import ConfigurationError, Refused
 from pysmtpd.version import __version__
 
+if TYPE_CHECKING:
+    from pysmtpd.inbox import NotReceived
+    from pysmtpd.message import Message
+    from pysmtpd.server import Server
+
 __all__ = [
     "ConfigurationError",
+    "Message",
+    "NotReceived",
     "Refused",
+    "Server",
     "__version__",
     "cget",
     "configure",
@@ -19,3 +29,14 @@ __all__ = [
     "stop",
     "stopped",
 ]
+
+_HOMES = {"Message": "message", "NotReceived": "inbox", "Server": "server"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is not needed at start when it is (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

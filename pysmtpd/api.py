@@ -19,7 +19,7 @@ def _default() -> "Server | InstalledServer":
     if _server is None:
         from pysmtpd.server import Server
 
-        _server = Server()
+        _server = Server.default()
     return _server
 
 
@@ -84,6 +84,9 @@ def start(myaddr: str = "", port: int = 25) -> "socket.socket | ListeningChannel
     Raises RuntimeError when it is running already, OSError when the address or the port cannot be had.
     Source: ``::smtpd::start``.
     """
+    from pysmtpd.options import check_port
+
+    check_port(port)
     return _default().start(myaddr, port)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pysmtpd.callbacks import CALLBACK_OPTIONS, Callback, ConfigurationError, check_callback
-from pysmtpd.core import Config
+from pysmtpd.core import Config, Deliver, Session
 from pysmtpd.core.profile import QUIRKS, profile_named
 
 
@@ -16,10 +16,14 @@ class Options:
 
     Arguments:
         config: the settings to keep in step.
+        keep: what is told of each message that is going to be accepted, before its client is.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, keep: Callable[[Deliver, Session], None] | None = None) -> None:
         self.config = config
+        self.keep = keep
+        self._always = frozenset({"deliver"} if keep else ())
+        config.ask = self._always
         self.callbacks: dict[str, Callback] = {}
         self.serveraddr = ""
 
@@ -79,7 +83,7 @@ class Options:
             self.callbacks.pop(name, None)
         else:
             self.callbacks[name] = value
-        self.config.ask = frozenset(CALLBACK_OPTIONS[option] for option in self.callbacks)
+        self.config.ask = self._always.union(CALLBACK_OPTIONS[option] for option in self.callbacks)
 
 
 def _check(name: str, value: Any) -> None:
@@ -97,6 +101,12 @@ def _check(name: str, value: Any) -> None:
         raise ConfigurationError(f"{name} is {value!r}: must be a single line")
     elif name == "loglevel":
         _named(name, Config(str, str, "").log_to, value)
+
+
+def check_port(port: object) -> None:
+    """Raise ConfigurationError unless ``port`` is a port number."""
+    if type(port) is not int or not 0 <= port <= 65535:
+        raise ConfigurationError(f"port is {port!r}: must be a number from 0 to 65535")
 
 
 def _named(name: str, check: Callable[[str], object], value: str) -> None:

@@ -1,28 +1,55 @@
-"""The server behind the module's own ``start`` and ``stop``: an asyncio driver in a thread of its own, first form."""
+"""The server for Python: an asyncio driver in a thread of its own, and the messages it has received."""
 
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pysmtpd import clock
-from pysmtpd.callbacks import ConfigurationError
-from pysmtpd.core import Config, Log
-from pysmtpd.options import Options
+from pysmtpd.core import Config, Deliver, Log, Session
+from pysmtpd.inbox import Inbox, Wanted
+from pysmtpd.options import Options, check_port
 
 if TYPE_CHECKING:
     from pysmtpd.drivers.aio import Loop
+    from pysmtpd.message import Message
 
 
 class Server:
-    """One server: its options, its listening socket, and the thread its sessions live in.
+    """One server: its options, its listening socket, the thread its sessions live in, and the messages it has received.
 
-    Callbacks run in that thread, one at a time.
+    As many as one likes, each for itself; a context manager, listening inside; to be used from any thread. Callbacks run in
+    the server's own thread, one at a time.
+
+        with pysmtpd.Server() as server:
+            send_my_mail(server.host, server.port)
+            message = server.wait_for(to="anna@example.org")[0]
+
+    Arguments:
+        host: address or host name to listen on; empty for all interfaces.
+        port: port number; 0 for a free one.
+        options: as those of :func:`pysmtpd.configure`: callbacks, ``banner``, ``profile``, ...
+
+    Raises ConfigurationError for options that are wrong.
     """
 
-    def __init__(self) -> None:
-        self.options = Options(Config(clock.timestamp, clock.new_id, socket.gethostname()))
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, **options: Any) -> None:
+        self._prepare(host, port, self._keep)
+        self.configure(options)
+
+    @classmethod
+    def default(cls) -> "Server":
+        """Return a server as the module's own ``start`` uses one: on port 25, and keeping no messages."""
+        server = cls.__new__(cls)
+        server._prepare("", 25, None)
+        return server
+
+    def _prepare(self, host: str, port: int, keep: Callable[[Deliver, Session], None] | None) -> None:
+        self._host = host
+        self._port = port
+        self.inbox = Inbox()
+        self.options = Options(Config(clock.timestamp, clock.new_id, socket.gethostname()), keep)
         self.has_stopped = threading.Event()
         self._listener: socket.socket | None = None
         self._loop: Loop | None = None
@@ -41,12 +68,12 @@ class Server:
         """Return the names of all options."""
         return self.options.names()
 
-    def start(self, myaddr: str, port: int) -> socket.socket:
+    def start(self, myaddr: str | None = None, port: int | None = None) -> socket.socket:
         """Listen, and serve from now on.
 
         Arguments:
             myaddr: address or host name to listen on; empty for all interfaces, IPv4 and IPv6; ``0`` for all of IPv4.
-            port: port number; 0 for a free one.
+            port: port number; 0 for a free one. Both are by default what the server was made with.
 
         Raises RuntimeError when listening already, OSError when the address or the port cannot be had.
         """
@@ -54,7 +81,8 @@ class Server:
 
         if self._listener is not None:
             raise RuntimeError(f"smtpd service already running on {self._listener.getsockname()}")
-        listener = _listen(myaddr, port)
+        myaddr = self._host if myaddr is None else myaddr
+        listener = _listen(myaddr, self._port if port is None else port)
         if myaddr:
             self.options.set({"serveraddr": myaddr})
         if self._loop is None:
@@ -73,6 +101,116 @@ class Server:
             self._log("notice", "smtpd service stopped")
             self.has_stopped.set()
 
+    def close(self) -> None:
+        """Stop, end live sessions, and let go of the thread. The messages stay."""
+        self.stop()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()
+
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Where it is
+
+    @property
+    def host(self) -> str:
+        """The address it listens on, as a client on this machine can use it. Raises RuntimeError when not listening."""
+        address = str(self._name()[0])
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 # compared, not bound
+
+    @property
+    def hostname(self) -> str:
+        """The same as :attr:`host`."""
+        return self.host
+
+    @property
+    def port(self) -> int:
+        """The port it listens on. Raises RuntimeError when not listening."""
+        return int(self._name()[1])
+
+    @property
+    def addr(self) -> tuple[str, int]:
+        """Host and port, as ``socket.create_connection`` takes them."""
+        return self.host, self.port
+
+    @property
+    def url(self) -> str:
+        """``smtp://HOST:PORT``."""
+        return f"smtp://[{self.host}]:{self.port}" if ":" in self.host else f"smtp://{self.host}:{self.port}"
+
+    def _name(self) -> tuple[Any, ...]:
+        if self._listener is None:
+            raise RuntimeError("the server is not listening: call start, or use it in a with statement")
+        name: tuple[Any, ...] = self._listener.getsockname()
+        return name
+
+    # What it has received
+
+    @property
+    def messages(self) -> "list[Message]":
+        """The messages accepted so far, oldest first."""
+        return self.inbox.messages()
+
+    @property
+    def outbox(self) -> "list[Message]":
+        """The same as :attr:`messages`: what the program under test has sent."""
+        return self.messages
+
+    def clear(self) -> None:
+        """Forget the messages so far."""
+        self.inbox.clear()
+
+    def wait_for(
+        self,
+        to: str | None = None,
+        subject: str | None = None,
+        *,
+        sender: str | None = None,
+        matching: "Callable[[Message], object] | None" = None,
+        count: int = 1,
+        timeout: float = 5.0,
+    ) -> "list[Message]":
+        """Wait for messages and return them; those that are there already count.
+
+        Arguments:
+            to: one of the forward-paths, without brackets.
+            subject: a part of the subject.
+            sender: the reverse-path, without brackets.
+            matching: a function of the message that tells whether it is wanted.
+            count: how many must fit.
+            timeout: seconds to wait at most.
+
+        Raises NotReceived (an AssertionError) that lists what came instead.
+        """
+        return self.inbox.wait_for(Wanted(to, sender, subject, matching), count, timeout)
+
+    def expect_none(
+        self,
+        to: str | None = None,
+        subject: str | None = None,
+        *,
+        sender: str | None = None,
+        matching: "Callable[[Message], object] | None" = None,
+        timeout: float = 0.2,
+    ) -> None:
+        """Wait ``timeout`` seconds and raise NotReceived when such a message came. Arguments as of :meth:`wait_for`."""
+        self.inbox.expect_none(Wanted(to, sender, subject, matching), timeout)
+
+    def _keep(self, event: Deliver, session: Session) -> None:
+        from datetime import UTC, datetime
+
+        from pysmtpd.message import Message
+
+        recipients = tuple(path[1:-1] for path in event.recipients)
+        peer = session.client, session.port
+        now = datetime.now(UTC)
+        self.inbox.add(Message(event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now))
+
     def stopped(self) -> bool:
         """Tell whether the server was stopped, and not started since."""
         return self.has_stopped.is_set()
@@ -87,8 +225,7 @@ class Server:
 
 
 def _listen(address: str, port: int) -> socket.socket:
-    if type(port) is not int or not 0 <= port <= 65535:
-        raise ConfigurationError(f"port is {port!r}: must be a number from 0 to 65535")
+    check_port(port)
     backlog = 1024
     try:
         if address == "" and socket.has_dualstack_ipv6():

@@ -1,6 +1,7 @@
 """The server in a thread of its own: what api.py does not show."""
 
 import socket
+import threading
 
 import pytest
 from smtp_client import Client
@@ -70,3 +71,57 @@ def test_log_lines_go_to_stderr_without_controls(server, capfd):
     assert r"smtpd debug] received: NOOP \x1b[31m\x00" in errors
     assert "smtpd notice] smtpd service started on" in errors
     assert "\x1b" not in errors
+
+
+def test_in_a_with_statement_it_listens_and_afterwards_nothing_is_left():
+    before = threading.active_count()
+    with Server() as server:
+        client = Client((server.host, server.port))
+        client.hello()
+        assert client.mail(body=".dot\r\n", sender="<a@example.org>").code == 250
+        assert server.url == f"smtp://127.0.0.1:{server.port}"
+    client.expect_end()
+    client.close()
+    assert threading.active_count() == before
+    [message] = server.messages
+    assert (message.sender, message.content, message.helo) == ("a@example.org", b"dot\r\n", "client.example")
+    with pytest.raises(RuntimeError, match="not listening"):
+        server.port  # noqa: B018 # asking is the point
+
+
+def test_servers_are_each_for_themselves():
+    with Server(validate_sender=refuse) as one, Server(banner="the other") as other, Client(one.addr) as client:
+        client.hello()
+        client.command("MAIL FROM:<a@example.org>", 553)
+        with Client(other.addr) as second:
+            assert "the other" in second.expect(220).text
+            second.command("EHLO x", 250)
+            assert second.mail().code == 250
+        assert (len(one.messages), len(other.messages)) == (0, 1)
+
+
+def refuse(_address):
+    raise ValueError("no")
+
+
+def test_a_refused_message_is_not_kept():
+    with Server(deliver=lambda *_: refuse("")) as server, Client(server.addr) as client:
+        client.hello()
+        assert client.mail().code == 554
+        assert server.messages == []
+
+
+def test_a_server_starts_again():
+    server = Server()
+    for _ in range(3):
+        with server, Client(server.addr) as client:
+            client.hello()
+            assert client.mail().code == 250
+    assert len(server.messages) == 3
+
+
+def test_wrong_options_are_named():
+    with pytest.raises(TypeError, match="no_such"):
+        Server(no_such=1)
+    with pytest.raises(ValueError, match="port is '25'"):
+        Server(port="25").start()

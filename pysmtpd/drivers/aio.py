@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import assert_never
 
 from pysmtpd.callbacks import put_question
-from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session
+from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session
 from pysmtpd.options import Options
 
 #: How much is received at once, in octets.
@@ -21,13 +21,15 @@ class Connection(asyncio.BufferedProtocol):
     Arguments:
         options: the server's settings and callbacks.
         log: what takes a line for the log.
+        live: the open connections, this one among them while it is one.
         buffer: where bytes are received; all connections of a loop share one, since it is emptied before the next is read.
             Without it every read would allocate, and give back, as much as could have come.
     """
 
-    __slots__ = ("_buffer", "_log", "_options", "_session", "_transport")
+    __slots__ = ("_buffer", "_live", "_log", "_options", "_session", "_transport")
 
-    def __init__(self, options: Options, log: Callable[[Log], None], buffer: memoryview) -> None:
+    def __init__(self, options: Options, log: Callable[[Log], None], live: "set[Connection]", buffer: memoryview) -> None:
+        self._live = live
         self._options = options
         self._log = log
         self._buffer = buffer
@@ -38,11 +40,20 @@ class Connection(asyncio.BufferedProtocol):
         """A client has connected: greet it."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 # servers of streams make no other
         self._transport = transport
+        self._live.add(self)
         address, port = transport.get_extra_info("peername")[:2]
         address = address.removeprefix("::ffff:") if "." in address else address
         self._session = Session(self._options.config, address, port, f"{address}:{port}")
         self._session.start()
         self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._live.discard(self)
+
+    def abort(self) -> None:
+        """Break the connection off: the server goes away."""
+        self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to put what comes."""
@@ -90,7 +101,10 @@ class Connection(asyncio.BufferedProtocol):
                     self._transport.close()
                     return
                 case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command():
-                    session.answer(put_question(self._options.callbacks, event))
+                    verdict = put_question(self._options.callbacks, event)
+                    if self._options.keep is not None and isinstance(event, Deliver) and isinstance(verdict, Accept):
+                        self._options.keep(event, session)
+                    session.answer(verdict)
                 case _:
                     assert_never(event)
 
@@ -104,6 +118,7 @@ class Loop:
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._loop = asyncio.new_event_loop()
         self._servers: dict[socket.socket, asyncio.Server] = {}
+        self._live: set[Connection] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="pysmtpd", daemon=True)
         self._thread.start()
         atexit.register(self._end)
@@ -114,7 +129,7 @@ class Loop:
 
     async def _serve(self, listener: socket.socket) -> None:
         self._servers[listener] = await self._loop.create_server(
-            lambda: Connection(self._options, self._log, self._buffer), sock=listener
+            lambda: Connection(self._options, self._log, self._live, self._buffer), sock=listener
         )
 
     def release(self, listener: socket.socket) -> None:
@@ -132,6 +147,20 @@ class Loop:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         if threading.current_thread() is not self._thread:
             future.result()
+
+    def close(self) -> None:
+        """End: listeners, live sessions, the loop and its thread. Not to be called from a callback, which the thread runs."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a callback cannot close the server that runs it: call stop instead")
+        atexit.unregister(self._end)
+        self._do(self._abandon())
+        self._end()
+
+    async def _abandon(self) -> None:
+        for listener in list(self._servers):
+            self._servers.pop(listener).close()
+        for connection in list(self._live):
+            connection.abort()
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
