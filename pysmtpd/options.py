@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pysmtpd.callbacks import CALLBACK_OPTIONS, Callback, ConfigurationError, check_callback
-from pysmtpd.core import Config, Deliver, Session
+from pysmtpd.callbacks import CALLBACK_OPTIONS, Callback, ConfigurationError, check_callback, put_question
+from pysmtpd.core import Accept, Config, Deliver, Session
+from pysmtpd.core.events import Question, Verdict
 from pysmtpd.core.profile import QUIRKS, profile_named
 
 
@@ -16,16 +17,23 @@ class Options:
 
     Arguments:
         config: the settings to keep in step.
-        keep: what is told of each message that is going to be accepted, before its client is.
+        keep: what takes each message that the callbacks welcome, before its client is told; it may refuse still.
     """
 
-    def __init__(self, config: Config, keep: Callable[[Deliver, Session], None] | None = None) -> None:
+    def __init__(self, config: Config, keep: Callable[[Deliver, Session], Verdict] | None = None) -> None:
         self.config = config
         self.keep = keep
         self._always = frozenset({"deliver"} if keep else ())
         config.ask = self._always
         self.callbacks: dict[str, Callback] = {}
         self.serveraddr = ""
+
+    def answer(self, question: Question, session: Session) -> Verdict:
+        """Put a question to the callback that answers it; a message that is welcome is kept. Never raises."""
+        verdict = put_question(self.callbacks, question)
+        if self.keep is not None and isinstance(question, Deliver) and isinstance(verdict, Accept):
+            return self.keep(question, session)
+        return verdict
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all options."""

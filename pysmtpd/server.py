@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pysmtpd import clock
-from pysmtpd.core import Config, Deliver, Log, Session
+from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
 from pysmtpd.inbox import Inbox, Wanted
 from pysmtpd.options import Options, check_port
 
 if TYPE_CHECKING:
     from pysmtpd.drivers.aio import Loop
     from pysmtpd.message import Message
+    from pysmtpd.stores import Store
 
 
 class Server:
@@ -29,13 +30,20 @@ class Server:
     Arguments:
         host: address or host name to listen on; empty for all interfaces.
         port: port number; 0 for a free one.
+        store: where each message is put before its client is told 250: one of :mod:`pysmtpd.stores`, or your own. A message
+            that it does not take is refused with 452 (no room) or 451.
+        keep: whether :attr:`messages` has them as well.
         options: as those of :func:`pysmtpd.configure`: callbacks, ``banner``, ``profile``, ...
 
     Raises ConfigurationError for options that are wrong.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, **options: Any) -> None:
-        self._prepare(host, port, self._keep)
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 0, *, store: "Store | None" = None, keep: bool = True, **options: Any
+    ) -> None:
+        self._store = store
+        self._keeps = keep
+        self._prepare(host, port, self._take)
         self.configure(options)
 
     @classmethod
@@ -45,7 +53,7 @@ class Server:
         server._prepare("", 25, None)
         return server
 
-    def _prepare(self, host: str, port: int, keep: Callable[[Deliver, Session], None] | None) -> None:
+    def _prepare(self, host: str, port: int, keep: Callable[[Deliver, Session], Verdict] | None) -> None:
         self._host = host
         self._port = port
         self.inbox = Inbox()
@@ -201,7 +209,8 @@ class Server:
         """Wait ``timeout`` seconds and raise NotReceived when such a message came. Arguments as of :meth:`wait_for`."""
         self.inbox.expect_none(Wanted(to, sender, subject, matching), timeout)
 
-    def _keep(self, event: Deliver, session: Session) -> None:
+    def _take(self, event: Deliver, session: Session) -> Verdict:
+        """Take a message that is welcome: into the store, then among the messages."""
         from datetime import UTC, datetime
 
         from pysmtpd.message import Message
@@ -209,7 +218,17 @@ class Server:
         recipients = tuple(path[1:-1] for path in event.recipients)
         peer = session.client, session.port
         now = datetime.now(UTC)
-        self.inbox.add(Message(event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now))
+        message = Message(event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now)
+        verdict: Verdict = Accept()
+        if self._store is not None:
+            from pysmtpd import stores
+
+            verdict = stores.put(
+                self._store, message, event.content.trace, self.options.config.replies, lambda text: self._log("error", text)
+            )
+        if self._keeps and isinstance(verdict, Accept):
+            self.inbox.add(message)
+        return verdict
 
     def stopped(self) -> bool:
         """Tell whether the server was stopped, and not started since."""

@@ -50,6 +50,8 @@ class Replies:
     host_refused = "Access denied: {text}"
     mailbox_refused = wire("553 Requested action not taken: mailbox name not allowed")
     delivery_refused = "Transaction failed: {text}"
+    store_full = "Insufficient system storage"
+    store_failed = "Requested action aborted: cannot store the message"
     unknown_command = wire("500 Invalid command")
     not_implemented = "500 {verb} not implemented"
     local_error = wire("451 Requested action aborted: local error in processing")
@@ -87,6 +89,8 @@ class StandardReplies(Replies):
     host_refused = "5.7.1 Access denied: {text}"
     mailbox_refused = wire("553 5.1.3 Mailbox name not allowed")
     delivery_refused = "5.0.0 Transaction failed: {text}"
+    store_full = "4.3.1 Insufficient system storage"
+    store_failed = "4.3.0 Cannot store the message"
     unknown_command = wire("500 5.5.2 Command not recognized")
     not_implemented = "502 5.5.1 {verb} not implemented"
     local_error = wire("451 4.3.0 Local error in processing")

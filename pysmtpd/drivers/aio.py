@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import assert_never
 
-from pysmtpd.callbacks import put_question
-from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session
+from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session
 from pysmtpd.options import Options
 
 #: How much is received at once, in octets.
@@ -101,10 +100,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._transport.close()
                     return
                 case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command():
-                    verdict = put_question(self._options.callbacks, event)
-                    if self._options.keep is not None and isinstance(event, Deliver) and isinstance(verdict, Accept):
-                        self._options.keep(event, session)
-                    session.answer(verdict)
+                    session.answer(self._options.answer(event, session))
                 case _:
                     assert_never(event)
 
