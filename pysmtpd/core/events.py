@@ -77,7 +77,7 @@ class Log(NamedTuple):
 class Close(NamedTuple):
     """The session is over: flush, then close the connection."""
 
-    reason: str  #: ``quit``, ``end of input`` or ``not SMTP``
+    reason: str  #: ``quit``, ``end of input``, ``not SMTP``, ``too many errors`` or ``idle``
 
 
 class Accept:
