@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from email.message import EmailMessage
 
+    from pysmtpd.core.tls import TlsFacts
+
 
 class Message:
     """One message that was accepted.
@@ -20,6 +22,7 @@ class Message:
         helo: the name the client gave to HELO or EHLO.
         id: the id that the reply to the client named.
         time: when it came.
+        tls: version, cipher, bits and the client's certificate, under TLS.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Message:
         helo: str,
         id: str,
         time: "datetime",
+        tls: "TlsFacts | None" = None,
     ) -> None:
         self.sender = sender
         self.recipients = recipients
@@ -39,6 +43,7 @@ class Message:
         self.helo = helo
         self.id = id
         self.time = time
+        self.tls = tls
 
     @cached_property
     def email(self) -> "EmailMessage":

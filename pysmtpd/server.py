@@ -12,6 +12,8 @@ from pysmtpd.inbox import Inbox, Wanted
 from pysmtpd.options import Options, check_port
 
 if TYPE_CHECKING:
+    import ssl
+
     from pysmtpd.drivers.aio import Loop
     from pysmtpd.message import Message
     from pysmtpd.stores import Store
@@ -148,8 +150,28 @@ class Server:
 
     @property
     def url(self) -> str:
-        """``smtp://HOST:PORT``."""
-        return f"smtp://[{self.host}]:{self.port}" if ":" in self.host else f"smtp://{self.host}:{self.port}"
+        """``smtp://HOST:PORT``; ``smtps:`` under implicit TLS."""
+        scheme = "smtps" if self.options.get("tls") == "implicit" else "smtp"
+        return f"{scheme}://[{self.host}]:{self.port}" if ":" in self.host else f"{scheme}://{self.host}:{self.port}"
+
+    def client_context(self, *, certificate: bool = False) -> "ssl.SSLContext":
+        """Return a context for clients of this server: it trusts the test authority, and the server's ``certfile`` if it has one.
+
+        Host names are checked, so a bad test certificate is refused for what is bad about it.
+
+        Arguments:
+            certificate: have the client show the test certificate for clients.
+        """
+        import ssl
+
+        from pysmtpd.certificates import CA, CLIENT
+
+        context = ssl.create_default_context(cafile=CA)
+        if certfile := self.options.get("certfile"):
+            context.load_verify_locations(certfile)
+        if certificate:
+            context.load_cert_chain(*CLIENT)
+        return context
 
     def _name(self) -> tuple[Any, ...]:
         if self._listener is None:
@@ -218,7 +240,7 @@ class Server:
         recipients = tuple(path[1:-1] for path in event.recipients)
         peer = session.client, session.port
         now = datetime.now(UTC)
-        message = Message(event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now)
+        message = Message(event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now, session.tls)
         verdict: Verdict = Accept()
         if self._store is not None:
             from pysmtpd import stores

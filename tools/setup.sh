@@ -27,6 +27,9 @@ look() {
     need tcl command -v tclsh
     need tk command -v wish
     need tcllib tcl_has smtpd
+    need tcl-tls tcl_has tls
+    need openssl command -v openssl
+    need swaks command -v swaks
     need xvfb command -v Xvfb
     need python3 command -v "$python"
     need python3-venv "$python" -c 'import ensurepip, venv'

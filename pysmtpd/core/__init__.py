@@ -29,6 +29,7 @@ from pysmtpd.core.events import (
     Log,
     Question,
     Refuse,
+    StartTls,
     Verdict,
 )
 from pysmtpd.core.profile import PROFILES, RFC5321, TCLLIB_1_5, Profile
@@ -53,5 +54,6 @@ __all__ = [
     "Question",
     "Refuse",
     "Session",
+    "StartTls",
     "Verdict",
 ]

@@ -67,6 +67,15 @@ class Command(NamedTuple):
         return "command"
 
 
+class StartTls(NamedTuple):
+    """Question: may the client begin TLS? Put by STARTTLS, whoever listens; with a yes, the session goes on under TLS."""
+
+    @property
+    def kind(self) -> str:
+        """What a driver calls the question."""
+        return "starttls"
+
+
 class Log(NamedTuple):
     """Something worth a line in the log. Carries no control characters."""
 
@@ -77,7 +86,7 @@ class Log(NamedTuple):
 class Close(NamedTuple):
     """The session is over: flush, then close the connection."""
 
-    reason: str  #: ``quit``, ``end of input``, ``not SMTP``, ``too many errors`` or ``idle``
+    reason: str  #: ``quit``, ``end of input``, ``not SMTP`` or ``TLS failure``
 
 
 class Accept:
@@ -96,6 +105,6 @@ class Refuse(NamedTuple):
     code: int | None = None  #: a reply code from 400 to 599 chosen by the callback, or the question's own when ``None``
 
 
-Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver | Command
+Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver | Command | StartTls
 Event: TypeAlias = Question | Log | Close
 Verdict: TypeAlias = Accept | Refuse

@@ -8,6 +8,7 @@ from pysmtpd.core.profile import Profile
 GREETED: Final = 1  # HELO or EHLO
 SENDER: Final = 2  # MAIL, accepted
 RECIPIENT: Final = 4  # RCPT, accepted
+ENCRYPTED: Final = 8  # STARTTLS, accepted
 
 
 class Rule(NamedTuple):
@@ -36,12 +37,20 @@ SEQUENCE: Final[dict[str, tuple[Rule, ...]]] = {
     "NOOP": (),
     "QUIT": (),
     "HELP": (),
+    "STARTTLS": (Rule(ENCRYPTED, False, "bad_sequence"),),
 }
 
+#: Where TLS is required, these are taken without it all the same (RFC 3207, 4, and what does no harm).
+IN_THE_CLEAR: Final = frozenset({"HELO", "EHLO", "RSET", "NOOP", "QUIT", "HELP", "STARTTLS"})
+_TLS_FIRST: Final = Rule(ENCRYPTED, True, "tls_required")
 
-def rules_under(profile: Profile) -> dict[str, tuple[Rule, ...]]:
-    """Return the table with just the rules that hold under a profile."""
-    return {verb: tuple(rule for rule in rules if _holds(rule, profile)) for verb, rules in SEQUENCE.items()}
+
+def rules_under(profile: Profile, *, tls_required: bool = False) -> dict[str, tuple[Rule, ...]]:
+    """Return the table with just the rules that hold under a profile; and, where it is required, TLS before all else."""
+    table = {verb: tuple(rule for rule in rules if _holds(rule, profile)) for verb, rules in SEQUENCE.items()}
+    if tls_required:
+        table.update({verb: (_TLS_FIRST, *rules) for verb, rules in table.items() if verb not in IN_THE_CLEAR})
+    return table
 
 
 def _holds(rule: Rule, profile: Profile) -> bool:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from re import Match
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pysmtpd.core import grammar
 from pysmtpd.core.address import parse_path, split_path
@@ -26,12 +26,16 @@ from pysmtpd.core.events import (
     Log,
     Question,
     Refuse,
+    StartTls,
     Verdict,
 )
 from pysmtpd.core.lines import LineBuffer
 from pysmtpd.core.replies import free_reply, one_line, wire
-from pysmtpd.core.sequence import GREETED, RECIPIENT, SENDER, Rule, rules_under
+from pysmtpd.core.sequence import ENCRYPTED, GREETED, RECIPIENT, SENDER, Rule, rules_under
 from pysmtpd.core.trace import trace_header
+
+if TYPE_CHECKING:
+    from pysmtpd.core.tls import Context, Stage, TlsFacts
 
 _VERB_ENDS: Final = ("", " ")
 
@@ -73,21 +77,21 @@ class Session:
         "_eof",
         "_open",
         "_out",
+        "_stage",
         "_trace",
         "_unusual",
         "client",
         "config",
         "domain",
-        "errors",
         "events",
         "id",
         "name",
         "options",
         "port",
         "recipients",
-        "secure",
         "seen",
         "sender",
+        "tls",
     )
 
     def __init__(self, config: Config, client: str, port: int, name: str) -> None:
@@ -100,13 +104,13 @@ class Session:
         self.recipients: list[str] = []  #: the forward-paths in their brackets
         self.options = ""  #: what followed the reverse-path
         self.id = ""  #: the id of the message being received, or received last
-        self.seen = 0  #: GREETED, SENDER, RECIPIENT
-        self.secure = False  #: whether the connection is encrypted
-        self.errors = 0  #: commands refused so far
+        self.seen = 0  #: GREETED, SENDER, RECIPIENT, ENCRYPTED
+        self.tls: TlsFacts | None = None  #: what was agreed on, under TLS
         self._buffer = LineBuffer()
         self._body: Body | None = None
         self._trace = ""
         self._out: list[bytes] = []
+        self._stage: Stage | None = None
         self.events: deque[Event] = deque()  #: what next_event is going to return: empty, most of the time
         self._open: _OpenQuestion | None = None
         self._denied = False
@@ -119,6 +123,8 @@ class Session:
     def start(self) -> None:
         """Begin: ask about the host, then greet. Called once, before anything is received."""
         config = self.config
+        if config.tls is not None and config.tls_implicit:
+            self._encrypt(config.tls)
         greeting = wire(
             config.replies.greeting.format(server=config.server_address, banner=config.banner, timestamp=config.timestamp())
         )
@@ -144,15 +150,6 @@ class Session:
     def receive_eof(self) -> None:
         """Take the end of the client's side. A command or a message that it cuts off is not executed."""
         self._eof = True
-
-    def time_out(self) -> None:
-        """End the session: the client has been silent for longer than ``config.limits.idle`` seconds, as the driver says.
-
-        Does nothing while a question is open, since then it is the client that waits.
-        """
-        if self._open is None and not self._closed:
-            self._out.append(self.config.replies.idle)
-            self._close("idle")
 
     @property
     def wants_input(self) -> bool:
@@ -227,7 +224,7 @@ class Session:
         outer, self._open = self._open, None
         rules = rules_under(self.config.profile).get(verb)
         if rules is None:
-            self._fail(wire(self.config.replies.not_implemented.format(verb=verb)))
+            self._reply(self.config.replies.not_implemented, verb=verb)
         elif self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
         if self._open is None:
@@ -294,7 +291,7 @@ class Session:
                     self._no_line_end(data[start:], limit)
                 return
             if end - start > limit:
-                self._fail(self.config.replies.line_too_long)
+                self._out.append(self.config.replies.line_too_long)
             else:
                 self._command(data[start:end].decode("latin-1"))
             start = end + 2
@@ -304,7 +301,7 @@ class Session:
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""
         if len(line) > limit + 1:  # the CR of its end may be there
-            self._fail(self.config.replies.line_too_long)
+            self._out.append(self.config.replies.line_too_long)
             self._buffer.drop_line(line)
         else:
             self._buffer.give_back(line, ready=False)
@@ -322,11 +319,11 @@ class Session:
         verb = line[:4].upper() if line[4:5] in _VERB_ENDS else grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches ""
         rules = config.rules.get(verb)
         if verb not in config.commands:
-            self._fail(config.replies.unknown_command)
+            self._out.append(config.replies.unknown_command)
         elif rules is None:
             self._scripted_command(verb, line)
         elif self._denied and verb != "QUIT":
-            self._fail(config.replies.bad_sequence)
+            self._out.append(config.replies.bad_sequence)
         elif not rules or self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
 
@@ -334,18 +331,18 @@ class Session:
         """Handle a verb that is not ours, or not any more."""
         config = self.config
         if verb not in config.scripted:
-            self._fail(wire(config.replies.not_implemented.format(verb=verb)))
+            self._reply(config.replies.not_implemented, verb=verb)
         elif self._denied and verb != "QUIT":
-            self._fail(config.replies.bad_sequence)
+            self._out.append(config.replies.bad_sequence)
         else:
             self._ask(Command(verb, line), b"", _nothing, partial(self._command_failed, verb))
 
     def _command_failed(self, verb: str, refusal: Refuse) -> None:
         """The script has no such command after all, or it failed, and said so in a text."""
         if refusal.text:
-            self._fail(self.config.replies.local_error)
+            self._out.append(self.config.replies.local_error)
         else:
-            self._fail(wire(self.config.replies.not_implemented.format(verb=verb)))
+            self._reply(self.config.replies.not_implemented, verb=verb)
 
     def _prelude(self, line: str) -> str:
         """Look at a session's first line, and at the first one after a body; return the line to go on with."""
@@ -360,7 +357,7 @@ class Session:
     def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
             if bool(self.seen & rule.bit) is not rule.wanted:
-                self._fail(getattr(self.config.replies, rule.reply))
+                self._out.append(getattr(self.config.replies, rule.reply))
                 if rule.log:
                     self._debug(rule.log.format(verb=verb))
                 return False
@@ -382,14 +379,6 @@ class Session:
     def _reply(self, text: str, **values: str) -> None:
         self._out.append(wire(text.format(**values)))
 
-    def _fail(self, reply: bytes) -> None:
-        """Reply with an error; with one too many of them, the session is over."""
-        self._out.append(reply)
-        self.errors += 1
-        if self.errors == self.config.limits.errors:
-            self._out.append(self.config.replies.too_many_errors)
-            self._close("too many errors")
-
     def _log(self, level: str, text: str) -> None:
         if self.config.logs(level):
             self.events.append(Log(level, one_line(text)))
@@ -408,13 +397,13 @@ class Session:
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:
         """Reply with the callback's own code and text, or with ours: ``code`` and ``text`` (which may name ``{text}``)."""
         if verdict.code is None:
-            self._fail(free_reply(str(code), text.replace("{text}", verdict.text)))
+            self._out.append(free_reply(str(code), text.replace("{text}", verdict.text)))
         else:
-            self._fail(free_reply(str(verdict.code), verdict.text))
+            self._out.append(free_reply(str(verdict.code), verdict.text))
 
     def _syntax_error(self, line: str, verb: str) -> None:
         self._debug(f'{verb} received "{line}"')
-        self._fail(self.config.replies.syntax_error)
+        self._out.append(self.config.replies.syntax_error)
 
     # Connecting and greeting
 
@@ -452,11 +441,45 @@ class Session:
         """EHLO: RFC 5321, 4.1.1.1."""
         if not self._hello(line):
             return
-        config = self.config
-        extensions = config.extension_lines[self.secure]
-        self._reply(config.replies.ehlo if extensions else config.replies.hello, **self._hello_values())
-        self._out.append(extensions)
+        replies = self.config.replies
+        self._reply(replies.ehlo, **self._hello_values())
+        self._out.append(self._extension_lines())
+        self._out.append(replies.ehlo_end)
         self._debug(f"EHLO on {self.name} from {self.domain}")
+
+    def _extension_lines(self) -> bytes:
+        return self.config.extension_lines
+
+    # Encryption: the rest of it stands in pysmtpd.core.tls
+
+    def _starttls(self, line: str) -> None:
+        """STARTTLS: RFC 3207, 4."""
+        config = self.config
+        self._debug(f"{line} on {self.name}")
+        if len(line) > len("STARTTLS"):
+            self._out.append(config.replies.no_parameters)
+        elif config.tls is None:
+            self._out.append(config.replies.tls_unavailable)
+        else:
+            self._ask(StartTls(), config.replies.start_tls, partial(self._encrypt, config.tls), self._tls_refused)
+
+    def _tls_refused(self, refusal: Refuse) -> None:
+        self._refused(refusal, 454, self.config.replies.tls_refused)
+
+    def _encrypt(self, context: "Context") -> None:
+        """Go on under TLS, and know nothing of what was said so far (RFC 3207, 4.2).
+
+        What waits here was sent before the handshake, by anybody: it is dropped.
+        """
+        from pysmtpd.core.tls import EncryptedSession, Stage
+
+        self._stage = Stage(context, self.take_output())
+        self._buffer = LineBuffer()
+        self._unusual = _FIRST_LINE
+        self._reset()
+        self.domain = ""
+        self.seen = ENCRYPTED
+        self.__class__ = EncryptedSession
 
     # The mail transaction
 
@@ -464,7 +487,7 @@ class Session:
         self.sender = ""
         self.recipients = []
         self.options = ""
-        self.seen &= GREETED
+        self.seen &= GREETED | ENCRYPTED
 
     def _mail(self, line: str) -> None:
         """MAIL: RFC 5321, 4.1.1.2."""
@@ -500,7 +523,7 @@ class Session:
         if found is None:
             return
         if len(self.recipients) >= config.limits.recipients:
-            self._fail(config.replies.too_many_recipients)
+            self._out.append(config.replies.too_many_recipients)
             return
         path, address, local, _ = found
         postmaster = local.lower() == "postmaster"
@@ -525,9 +548,9 @@ class Session:
 
     def _mailbox_refused(self, verdict: Refuse) -> None:
         if verdict.code is None:
-            self._fail(self.config.replies.mailbox_refused)
+            self._out.append(self.config.replies.mailbox_refused)
         else:
-            self._fail(free_reply(str(verdict.code), verdict.text))
+            self._out.append(free_reply(str(verdict.code), verdict.text))
 
     def _plain_path(self, match: Match[str], verb: str) -> tuple[str, ...] | None:
         """As :meth:`_path`, for a path that both readings take alike."""
@@ -558,7 +581,7 @@ class Session:
         box = parse_path(path)
         if box.error and not (path == "<>" and verb == "MAIL"):
             self._debug(f"{verb} failed {box.error}")
-            self._fail(self.config.replies.syntax_error)
+            self._out.append(self.config.replies.syntax_error)
             return None
         return path, box.address(self.config.hostname), box.local, options
 
@@ -568,10 +591,10 @@ class Session:
             name, _, value = parameter.upper().partition("=")
             if verb == "MAIL" and name == "SIZE" and value.isdigit():
                 if len(value) > 20 or int(value) > self.config.limits.message:
-                    self._fail(self.config.replies.too_large)
+                    self._out.append(self.config.replies.too_large)
                     return False
             elif not (verb == "MAIL" and name == "BODY" and value in ("7BIT", "8BITMIME")):
-                self._fail(self.config.replies.unknown_parameter)
+                self._out.append(self.config.replies.unknown_parameter)
                 return False
         return True
 
@@ -581,7 +604,7 @@ class Session:
         if config.log_threshold == 0:
             self._debug("DATA")
         self.id = config.new_id()
-        self._trace = trace_header(config, self.sender, self.domain, self.client, self.id)
+        self._trace = trace_header(config, self.sender, self.domain, self.client, self.id, self.tls)
         body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
         self._body = body(config.limits.message)
         self._out.append(config.replies.send_data)
@@ -593,7 +616,7 @@ class Session:
         if last == b"\r":  # the LF of this CR, here already or still to come
             self._unusual = _AFTER_BODY
         if body.oversize:
-            self._fail(config.replies.too_large)
+            self._out.append(config.replies.too_large)
             self._end_transaction()
             return
         if config.log_threshold == 0:
@@ -642,7 +665,7 @@ class Session:
         topic = (match[1] or "") if match else ""
         lines = self.config.help.get(topic)
         if lines is None:
-            self._fail(wire(replies.help_unknown.format(topic=topic)))
+            self._reply(replies.help_unknown, topic=topic)
             return
         for text in lines:
             self._out.append(wire(f"214-{text}"))
@@ -669,4 +692,5 @@ _HANDLERS: Final[dict[str, Callable[[Session, str], None]]] = {
     "NOOP": Session._noop,
     "HELP": Session._help,
     "QUIT": Session._quit,
+    "STARTTLS": Session._starttls,
 }

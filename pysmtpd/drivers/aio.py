@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import assert_never
 
-from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session
+from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session, StartTls
 from pysmtpd.options import Options
 
 #: How much is received at once, in octets.
@@ -99,7 +99,7 @@ class Connection(asyncio.BufferedProtocol):
                 case Close():
                     self._transport.close()
                     return
-                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command():
+                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command() | StartTls():
                     session.answer(self._options.answer(event, session))
                 case _:
                     assert_never(event)

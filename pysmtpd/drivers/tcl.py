@@ -13,6 +13,7 @@ action      argument
             the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.answer`
 ``python``  nothing; always the last action: a Python callback is due, to be run by :meth:`TclEngine.resolve` once the
             replies before it are out
+``tls``     nothing: from now on the session is under TLS
 ``state``   what changed in the session's state: a command that the script asked for has been handled
 ``close``   nothing: close the channel
 ==========  =====================================================================================================
@@ -33,10 +34,24 @@ from pysmtpd.callbacks import (
     put_question,
     text_of,
 )
-from pysmtpd.core import TCLLIB_1_5, Accept, Close, Command, Config, Deliver, Event, Log, Question, Refuse, Session, Verdict
-from pysmtpd.core.config import STOCK_BANNER
+from pysmtpd.core import (
+    TCLLIB_1_5,
+    Accept,
+    CheckHost,
+    CheckRecipient,
+    CheckSender,
+    Close,
+    Command,
+    Config,
+    Deliver,
+    Event,
+    Log,
+    Refuse,
+    Session,
+    StartTls,
+    Verdict,
+)
 from pysmtpd.drivers.tcl_values import tcl_value
-from pysmtpd.options import OWN_OPTIONS, read
 
 #: What a link calls a session by.
 Key: TypeAlias = int | str
@@ -93,9 +108,9 @@ class TclEngine:
 
         Arguments:
             settings: pairs of a name and a value. ``extension`` is followed by its ``parameters``, ``help`` by each ``line``,
-                ``callback`` (an option's name) by each ``word`` of its command prefix, ``option`` (one of ours) by its ``value``.
+                ``callback`` (an option's name) by each ``word`` of its command prefix.
 
-        Raises ConfigurationError for a Python callback that cannot be found, and for an option's value that cannot be used.
+        Raises ConfigurationError for a Python callback that cannot be found.
         """
         config = self.config
         commands: list[str] = []
@@ -103,7 +118,6 @@ class TclEngine:
         extensions: dict[str, str] = {}
         texts: dict[str, list[str]] = {}
         prefixes: dict[str, list[str]] = {}
-        chosen: dict[str, Any] = {"profile": TCLLIB_1_5.name}
         current = ""
         for name, value in settings:
             match name:
@@ -112,8 +126,7 @@ class TclEngine:
                 case "server_address":
                     config.server_address = value
                 case "banner":
-                    if value != STOCK_BANNER:  # what a script that sets none has, in every profile
-                        chosen["banner"] = value
+                    config.banner = value
                 case "log_level":
                     config.log_to(value)
                 case "command":
@@ -134,26 +147,15 @@ class TclEngine:
                     current = value
                 case "word":
                     prefixes[current].append(value)
-                case "option":
-                    current = value
-                case "value":
-                    chosen[current] = read(current, value)
         config.commands = frozenset(commands)
         config.hand_over(frozenset(scripted))
-        config.extend(extensions)
-        config.choose(chosen)
+        config.extensions = extensions
         config.help = {topic: tuple(lines) for topic, lines in texts.items()}
         self._configured = {
             option: self._bound(words[1:]) for option, words in prefixes.items() if _calls_python(words) and words[1:]
         }
         self._scripted = {option for option, words in prefixes.items() if words and option not in self._configured}
         self._choose_callbacks()
-
-    def option(self, name: str) -> tuple[str, ...]:
-        """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""
-        if name not in OWN_OPTIONS:
-            return "error", f'unknown option "-{name}": must be one of -{", -".join(OWN_OPTIONS)}', "PYSMTPD OPTION"
-        return "ok", tcl_value(self.config.value(name))
 
     def _bound(self, words: list[str]) -> Callback:
         function, *arguments = self.function_named(words[0]), *words[1:]
@@ -201,14 +203,6 @@ class TclEngine:
         if live is None:
             return ()
         live.session.receive_eof()
-        return self._actions(key, live)
-
-    def expire(self, key: Key) -> Actions:
-        """The client has been silent for too long."""
-        live = self.sessions.get(key)
-        if live is None:
-            return ()
-        live.session.time_out()
         return self._actions(key, live)
 
     def forget(self, key: Key) -> None:
@@ -285,7 +279,7 @@ class TclEngine:
         event = session.next_event()
         actions: list[Any] = []
         while event is not None:
-            asks = not isinstance(event, Log | Close)
+            asks = not isinstance(event, Log | Close | StartTls)
             output = session.take_output()
             if output:
                 # Before a question, replies wait a little for those after it: two small writes in a row would have the
@@ -309,6 +303,9 @@ class TclEngine:
             case Close():
                 self.forget(key)
                 return "close", ""
+            case StartTls():
+                live.session.answer(_YES)
+                return "tls", ""
             case question:
                 if question.kind in self._asked_in_python:
                     return "python", ""
@@ -336,7 +333,7 @@ class _Live:
         return tuple(changed)
 
 
-def _value_of(question: Question) -> object:
+def _value_of(question: CheckHost | CheckSender | CheckRecipient | Deliver | Command) -> object:
     """Return what a script is told of a question."""
     match question:
         case Deliver():

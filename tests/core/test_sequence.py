@@ -9,7 +9,7 @@ from pysmtpd.core.sequence import SEQUENCE, rules_under
 
 
 def test_every_verb_has_its_line():
-    assert set(SEQUENCE) == set(STOCK_COMMANDS)
+    assert set(SEQUENCE) == {*STOCK_COMMANDS, "STARTTLS"}
 
 
 def test_rules_name_replies_and_quirks_that_there_are():
@@ -26,3 +26,8 @@ def test_rules_name_replies_and_quirks_that_there_are():
 )
 def test_how_many_rules_hold(verb, stock, standard):
     assert (len(rules_under(TCLLIB_1_5)[verb]), len(rules_under(RFC5321)[verb])) == (stock, standard)
+
+
+def test_where_tls_is_required_it_comes_before_all_that_concerns_mail():
+    rules = rules_under(RFC5321, tls_required=True)
+    assert {verb for verb in rules if rules[verb][:1] and rules[verb][0].reply == "tls_required"} == {"MAIL", "RCPT", "DATA"}

@@ -1,0 +1,221 @@
+"""TLS as a stage between the connection and the session: records in, records out, no socket (RFC 3207, RFC 8314).
+
+A :class:`~pysmtpd.core.session.Session` becomes an :class:`EncryptedSession` when STARTTLS is answered, or at its start where TLS
+is implicit. So a session in the clear has no line of code for it, and no driver has any: they hand over what came, and send what
+there is, as ever. This module is imported when the first client, or a certificate, asks for it: ``ssl`` is slow to load.
+"""
+
+import contextlib
+import ssl
+from typing import Any, NamedTuple, TypeAlias
+
+from pysmtpd.core.events import Verdict
+from pysmtpd.core.session import Session
+
+Context: TypeAlias = ssl.SSLContext
+
+
+class TlsFacts(NamedTuple):
+    """What was agreed on in a handshake."""
+
+    version: str  #: ``TLSv1.3``, ``TLSv1.2``
+    cipher: str  #: the cipher suite, in OpenSSL's spelling
+    bits: int  #: the length of the secret key
+    peer_certificate: dict[str, Any] | None  #: the client's certificate as ``ssl.SSLSocket.getpeercert`` has it; None without
+
+
+class TlsSettings(NamedTuple):
+    """The certificate of a server, and what it asks of clients."""
+
+    certfile: str  #: PEM file with the server's certificate, and those between it and the root
+    keyfile: str = ""  #: PEM file with its private key; empty where that is in certfile
+    password: str = ""  #: opens the private key
+    cafile: str = ""  #: PEM file with the authorities that client certificates are checked against
+    cadir: str = ""  #: directory with such authorities, named by hash (``openssl rehash``)
+    cipher: str = ""  #: cipher suites for TLS 1.2, in OpenSSL's list format (ciphers(1))
+    request: bool = False  #: ask clients for a certificate
+    require: bool = False  #: refuse the handshake without one
+
+
+def make_context(settings: TlsSettings) -> Context:
+    """Return the context of a server, for TLS 1.2 and 1.3.
+
+    Raises ValueError that names the option, the file and what is wrong with it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # A client cannot have the server repeat handshakes for the price of a record.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    _load_certificate(context, settings)
+    if settings.cipher:
+        try:
+            context.set_ciphers(settings.cipher)
+        except ssl.SSLError:
+            raise ValueError(
+                f'cipher is "{settings.cipher}": must be a list of OpenSSL cipher suites, with one for TLS 1.2'
+            ) from None
+    if settings.request or settings.require:
+        context.verify_mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL
+        _load_authorities(context, settings)
+    return context
+
+
+def _load_certificate(context: Context, settings: TlsSettings) -> None:
+    certificate, key = settings.certfile, settings.keyfile or settings.certfile
+    try:  # by itself first: load_cert_chain does not say which of its files is the bad one
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(certificate)
+    except OSError as error:
+        raise ValueError(f'certfile is "{certificate}": {_reason(error, "must be a PEM file with a certificate")}') from None
+    asked = False
+
+    def password() -> str:
+        nonlocal asked
+        asked = True
+        return settings.password
+
+    try:
+        context.load_cert_chain(certificate, key, password)
+    except ssl.SSLError as error:
+        problem = "must be a PEM file with a private key"
+        if not settings.keyfile:
+            problem += ", since keyfile is empty"
+        if error.reason == "KEY_VALUES_MISMATCH":
+            problem = f'is not the key of the certificate in "{certificate}"'
+        elif asked:
+            problem = "the password does not open it" if settings.password else "is encrypted, and no password is set"
+        option = "keyfile" if settings.keyfile else "certfile"
+        raise ValueError(f'{option} is "{key}": {problem}') from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f'keyfile is "{key}": {_reason(error, "cannot be used")}') from None
+
+
+def _load_authorities(context: Context, settings: TlsSettings) -> None:
+    if not (settings.cafile or settings.cadir):
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        return
+    for option, path in (("cafile", settings.cafile), ("cadir", settings.cadir)):
+        if not path:
+            continue
+        try:
+            context.load_verify_locations(**{option.replace("cadir", "capath"): path})
+        except OSError as error:
+            raise ValueError(f'{option} is "{path}": {_reason(error, "must hold certificates in PEM")}') from None
+
+
+def _reason(error: Exception, otherwise: str) -> str:
+    """Return what the system says about a file; ``otherwise`` where it was OpenSSL that did not like it."""
+    if isinstance(error, ssl.SSLError):
+        return otherwise
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class Stage:
+    """One end of a TLS connection, in memory.
+
+    Arguments:
+        context: the server's.
+        clear: bytes that go out before the first record: the reply to STARTTLS.
+    """
+
+    __slots__ = ("_clear", "_incoming", "_notified", "_object", "_outgoing", "ended", "established", "problem")
+
+    def __init__(self, context: Context, clear: bytes) -> None:
+        self._clear = clear
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._notified = False
+        self.established = False  #: whether the handshake is over
+        self.ended = False  #: whether the client has ended its side with a close_notify
+        self.problem = ""  #: why there will be nothing more, where it was not that
+
+    def decrypt(self, data: bytes) -> bytes:
+        """Take records; return what was in them. Goes on with the handshake meanwhile. Never raises."""
+        self._incoming.write(data)
+        found = []
+        try:
+            if not self.established:
+                self._object.do_handshake()
+                self.established = True
+            while chunk := self._object.read(65_536):
+                found.append(chunk)
+            self.ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError as error:
+            self.problem = getattr(error, "verify_message", "") or error.reason or str(error)
+        return b"".join(found)
+
+    def encrypt(self, data: bytes, *, last: bool) -> bytes:
+        """Return all that is to be sent, ``data`` at its end; after the ``last`` comes a close_notify."""
+        view = memoryview(data)
+        with contextlib.suppress(ssl.SSLError):  # nothing can be said to a client that broke the connection off
+            while view:
+                view = view[self._object.write(view) :]
+            if last and self.established and not self._notified:
+                self._notified = True
+                self._object.unwrap()
+        clear, self._clear = self._clear, b""
+        return clear + self._outgoing.read()
+
+    def facts(self) -> TlsFacts:
+        """Return what was agreed on in the handshake."""
+        cipher, _, bits = self._object.cipher() or ("", "", 0)
+        return TlsFacts(self._object.version() or "", cipher, bits, self._object.getpeercert() or None)
+
+
+class EncryptedSession(Session):
+    """A session under TLS."""
+
+    __slots__ = ()
+
+    _stage: Stage
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the client: records, of the handshake first."""
+        if self._closed:
+            return
+        stage = self._stage
+        text = stage.decrypt(data)
+        if self.tls is None and stage.established:
+            self.tls = stage.facts()
+        if text:
+            super().receive(text)
+        if stage.problem:
+            self._broken(stage.problem)
+        elif stage.ended:
+            self.receive_eof()
+            if self._open is None and not self.events:
+                self._client_left()
+
+    def receive_eof(self) -> None:
+        """Take the end of the client's side."""
+        super().receive_eof()
+        if not self._stage.established:
+            self._broken("the client left")
+
+    def _broken(self, reason: str) -> None:
+        """End a session whose client cannot be understood any more. Behind an open question it ends by itself."""
+        self._eof = True
+        if self._open is None and not self._closed:
+            what = "connection" if self._stage.established else "handshake"
+            self._log("error", f"TLS {what} with {self.client}:{self.port} failed: {reason}")
+            self._close("TLS failure")
+
+    def take_output(self) -> bytes:
+        """Return the records since the last call. What is said in the course of the handshake waits for its end."""
+        stage = self._stage
+        return stage.encrypt(super().take_output() if stage.established else b"", last=self._closed)
+
+    @property
+    def acceptance(self) -> bytes:
+        """Empty: nobody but the stage can send a reply."""
+        return b""
+
+    def answer(self, verdict: Verdict, *, replied: bool = False) -> None:
+        """Answer the open question. No driver can have replied already."""
+        super().answer(verdict)
+
+    def _extension_lines(self) -> bytes:
+        return self.config.extension_lines_encrypted

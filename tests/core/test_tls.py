@@ -1,0 +1,366 @@
+"""TLS: the stage in the session's byte pipeline, STARTTLS and implicit; the context and what can be wrong with its files."""
+
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from engine import EVERYTHING, PROFILE_NAMES, Driver, config
+from tclsh import environment
+from tls_client import TlsClient, client_context
+
+from pysmtpd.certificates import CA, CLIENT, EXPIRED, LOCALHOST
+from pysmtpd.core import Close, Deliver, Log, Refuse
+from pysmtpd.core.tls import TlsSettings, make_context
+
+MAIL = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
+
+
+def settings(profile="rfc5321", ask=EVERYTHING, implicit=False, required=False, **options):
+    """Return the settings of a server with the test certificate."""
+    made = config(profile, ask)
+    made.use_tls(make_context(TlsSettings(*LOCALHOST, **options)), implicit=implicit, required=required)
+    made.commands = made.commands | {"STARTTLS"}
+    made.extensions = {**made.extensions, "STARTTLS": ""}
+    return made
+
+
+def started(profile="rfc5321", piece=0, context=None, **options):
+    """Return a driver and a client after EHLO, STARTTLS and the handshake."""
+    driver = Driver(settings(profile, **options))
+    driver.feed(b"EHLO client.example\r\nSTARTTLS\r\n")
+    assert b"STARTTLS\r\n" in driver.output
+    assert driver.output.splitlines()[-1].startswith(b"220 ")
+    return driver, TlsClient(driver, piece, context).handshake()
+
+
+def delivered(driver):
+    return [event for event in driver.events if isinstance(event, Deliver)]
+
+
+def closed(driver):
+    return [event.reason for event in driver.events if isinstance(event, Close)]
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_a_mail_under_starttls(profile):
+    driver, client = started(profile)
+    assert client.send(b"EHLO client.example\r\n").startswith(b"250-")
+    assert client.send(MAIL).splitlines()[-1].startswith(b"354 ")
+    assert client.send(b"Subject: hi\r\n\r\nHello\r\n.\r\n").startswith(b"250 ")
+    assert client.send(b"QUIT\r\n").startswith(b"221 ")
+    assert delivered(driver)[0].content.lines()[-3:] == ["Subject: hi", "", "Hello"]
+    assert closed(driver) == ["quit"]
+
+
+def test_the_same_byte_by_byte():
+    driver, client = started(piece=1)
+    client.send(b"EHLO client.example\r\n" + MAIL)
+    assert client.send(b"Hello\r\n.\r\n").startswith(b"250 ")
+    assert len(delivered(driver)) == 1
+
+
+def test_a_body_of_many_records_arrives_whole():
+    driver, client = started(piece=1000)
+    body = b"".join(b"%d %s\r\n" % (number, b"x" * 60) for number in range(2000))
+    client.send(b"EHLO client.example\r\n" + MAIL)
+    client.send(body + b".\r\n")
+    assert delivered(driver)[0].content.body == body
+
+
+def test_the_session_starts_anew_after_the_handshake():
+    """RFC 3207, 4.2: nothing that was said before is known any more, and STARTTLS is neither offered nor taken."""
+    _, client = started()
+    assert client.send(b"MAIL FROM:<a@b.example>\r\n").startswith(b"503 ")
+    hello = client.send(b"EHLO client.example\r\n")
+    assert b"PIPELINING" in hello
+    assert b"STARTTLS" not in hello
+    assert client.send(b"STARTTLS\r\n").startswith(b"503 ")
+    assert client.send(b"NOOP\r\n").startswith(b"250 ")
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_a_transaction_from_before_is_forgotten(profile):
+    driver = Driver(settings(profile))
+    driver.feed(b"EHLO client.example\r\nMAIL FROM:<forged@b.example>\r\nRCPT TO:<c@d.example>\r\nSTARTTLS\r\n")
+    client = TlsClient(driver).handshake()
+    assert client.send(b"EHLO client.example\r\nDATA\r\n").splitlines()[-1].startswith(b"503 ")
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_clear_text_behind_starttls_is_dropped(profile):
+    """The class of CVE-2011-0411: a man in the middle puts commands there, and the client's own mail is answered for them."""
+    driver = Driver(settings(profile))
+    driver.feed(b"EHLO client.example\r\nSTARTTLS\r\nRSET\r\nMAIL FROM:<forged@b.example>\r\nNO")
+    assert driver.output.splitlines()[-1].startswith(b"220 ")
+    client = TlsClient(driver).handshake()
+    assert client.read() == b""
+    assert client.send(b"NOOP\r\n").startswith(b"250 ")
+    assert client.send(b"EHLO client.example\r\nDATA\r\n").splitlines()[-1].startswith(b"503 ")
+    assert not [event for event in driver.events if getattr(event, "address", "").startswith("forged")]
+
+
+def test_clear_text_that_comes_while_the_driver_has_not_answered_is_dropped():
+    driver = Driver(settings(), late=True)
+    driver.settle()
+    driver.feed(b"STARTTLS\r\n")
+    driver.feed(b"MAIL FROM:<forged@b.example>\r\n")
+    driver.settle()
+    assert TlsClient(driver).handshake().read() == b""
+
+
+def test_a_driver_may_refuse_it():
+    driver = Driver(settings(ask=()), verdict=lambda question: Refuse("not today"))
+    driver.feed(b"STARTTLS\r\nNOOP\r\n")
+    assert driver.output.splitlines()[-2:] == [b"454 4.7.0 TLS not available: not today", b"250 2.0.0 OK"]
+
+
+def test_starttls_takes_no_parameters_and_any_case():
+    driver = Driver(settings())
+    driver.feed(b"STARTTLS now\r\n")
+    assert driver.output.splitlines()[-1].startswith(b"501 ")
+    driver.feed(b"starttls\r\n")
+    assert driver.output.splitlines()[-1].startswith(b"220 ")
+
+
+def test_without_a_certificate_it_is_454():
+    made = config("tcllib-1.5")
+    made.commands = made.commands | {"STARTTLS"}
+    driver = Driver(made)
+    driver.feed(b"STARTTLS\r\n")
+    assert driver.output.splitlines()[-1] == b"454 TLS not available due to temporary reason"
+
+
+def test_it_is_no_command_where_it_is_off():
+    driver = Driver(config())
+    driver.feed(b"STARTTLS\r\n")
+    assert driver.output.splitlines()[-1].startswith(b"500 ")
+
+
+def test_implicit_tls_greets_after_the_handshake():
+    driver = Driver(settings(implicit=True))
+    assert driver.output == b""
+    client = TlsClient(driver).handshake()
+    assert client.read().startswith(b"220 host.example ESMTP")
+    assert b"STARTTLS" not in client.send(b"EHLO client.example\r\n")
+
+
+def test_where_tls_is_required_mail_in_the_clear_is_530():
+    driver = Driver(settings(required=True))
+    driver.feed(b"NOOP\r\nEHLO client.example\r\nMAIL FROM:<a@b.example>\r\n")
+    assert driver.output.splitlines()[-1] == b"530 5.7.0 Must issue a STARTTLS command first"
+    driver.feed(b"STARTTLS\r\n")
+    client = TlsClient(driver).handshake()
+    client.send(b"EHLO client.example\r\n")
+    assert client.send(MAIL).splitlines()[-1].startswith(b"354 ")
+
+
+def test_the_trace_header_names_the_cipher():
+    for profile, version in (("tcllib-1.5", "TLS1/SSL3"), ("rfc5321", "TLSv1.3")):
+        driver, client = started(profile)
+        client.send(b"EHLO client.example\r\n" + MAIL)
+        client.send(b".\r\n")
+        lines = delivered(driver)[0].content.trace.split("\n")
+        cipher, _, bits = client.tls.cipher()
+        assert lines[3] == f"\t(version={version} cipher={cipher} bits={bits} verify=NO)"
+
+
+def test_the_facts_name_the_clients_certificate():
+    context = client_context()
+    context.load_cert_chain(*CLIENT)
+    driver, client = started(context=context, request=True, cafile=CA)
+    facts = driver.session.tls
+    assert facts.version == client.tls.version()
+    assert ("commonName", "pysmtpd test client") in [pair for (pair,) in facts.peer_certificate["subject"]]
+    client.send(b"EHLO client.example\r\n" + MAIL)
+    client.send(b".\r\n")
+    assert "verify=YES" in delivered(driver)[0].content.trace
+
+
+def test_a_requested_certificate_may_be_missing_and_a_required_one_not():
+    driver, client = started(request=True, cafile=CA)
+    assert driver.session.tls.peer_certificate is None
+    driver = Driver(settings(require=True, cafile=CA))
+    driver.feed(b"STARTTLS\r\n")
+    client = TlsClient(driver)
+    client.handshake()  # under TLS 1.3 the client is through before it hears of it
+    with pytest.raises(ssl.SSLError, match="(?i)certificate_required|handshake_failure"):
+        client.tls.read(1)
+    assert closed(driver) == ["TLS failure"]
+
+
+def test_replies_wait_for_a_callback_under_tls_too():
+    driver = Driver(settings(), late=True)
+    driver.settle()
+    driver.feed(b"STARTTLS\r\n")
+    driver.settle()
+    client = TlsClient(driver).handshake()
+    assert client.send(b"EHLO x.example\r\nMAIL FROM:<a@b.example>\r\nRSET\r\n").splitlines()[-1] == b"250 HELP"
+    assert driver.session.acceptance == b""
+    assert driver.session.question.address == "a@b.example"
+    assert client.send(b"NOOP\r\n") == b""
+    driver.settle()
+    client.take_back()
+    assert client.read().splitlines() == [b"250 2.1.0 Sender OK", b"250 2.0.0 OK", b"250 2.0.0 OK"]
+
+
+# What breaks
+
+
+def failed_handshake(driver):
+    """Return the log's line about it."""
+    assert closed(driver) == ["TLS failure"]
+    return next(event.text for event in driver.events if isinstance(event, Log) and event.level == "error")
+
+
+@pytest.mark.parametrize("garbage", [b"EHLO again\r\n", b"\0" * 100, b"\x16\x03\x01\xff\xff" + b"x" * 70_000])
+def test_garbage_instead_of_a_hello_closes(garbage):
+    driver = Driver(settings())
+    driver.feed(b"STARTTLS\r\n")
+    driver.feed(garbage)
+    assert "TLS handshake with 192.0.2.1:1025 failed: " in failed_handshake(driver)
+    driver.feed(b"NOOP\r\n")
+    assert b"250" not in driver.output.rpartition(b"220 ")[2]
+
+
+def test_a_fin_in_the_handshake_closes():
+    driver = Driver(settings())
+    driver.feed(b"STARTTLS\r\n")
+    client = TlsClient(driver)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    driver.feed(client.records()[:20])
+    driver.end()
+    assert failed_handshake(driver).endswith("failed: the client left")
+
+
+def test_a_stall_in_the_handshake_says_nothing():
+    driver = Driver(settings())
+    driver.feed(b"STARTTLS\r\n")
+    client = TlsClient(driver)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    output = driver.output
+    driver.feed(client.records()[:-1])
+    assert driver.output == output
+    assert driver.session.wants_input
+
+
+def test_a_client_that_does_not_trust_the_certificate_is_told_of_in_the_log():
+    driver = Driver(settings())
+    driver.feed(b"STARTTLS\r\n")
+    client = TlsClient(driver, context=ssl.create_default_context())
+    with pytest.raises(ssl.SSLCertVerificationError):
+        client.handshake()
+    driver.feed(client.records())
+    assert "UNKNOWN_CA" in failed_handshake(driver)
+
+
+@pytest.mark.parametrize("say_so", [False, True])
+def test_an_end_inside_data_delivers_nothing(say_so):
+    """With a close_notify or without one: what has no end is no message."""
+    driver, client = started()
+    client.send(b"EHLO client.example\r\n" + MAIL)
+    client.send(b"Half a message\r\n")
+    if say_so:
+        client.close_notify()
+    driver.end()
+    assert not delivered(driver)
+    assert closed(driver) == ["end of input"]
+
+
+def test_a_broken_record_inside_data_delivers_nothing():
+    driver, client = started()
+    client.send(b"EHLO client.example\r\n" + MAIL)
+    client.tls.write(b"Hello\r\n.\r\n")
+    record = bytearray(client.records())
+    record[-1] ^= 1
+    driver.feed(bytes(record))
+    assert not delivered(driver)
+    assert closed(driver) == ["TLS failure"]
+
+
+def test_quit_is_answered_with_a_close_notify():
+    _, client = started()
+    client.send(b"QUIT\r\n")
+    assert client.ended()
+
+
+def test_what_came_before_a_close_notify_is_answered():
+    driver, client = started()
+    client.tls.write(b"EHLO client.example\r\n" + MAIL + b"Hello\r\n.\r\n")
+    client.close_notify()
+    assert client.read().splitlines()[-1].startswith(b"250 ")
+    assert client.ended()
+    assert len(delivered(driver)) == 1
+    assert closed(driver) == ["end of input"]
+
+
+def test_a_host_that_was_refused_cannot_start_tls():
+    driver = Driver(settings(), verdict=lambda question: Refuse("go away"))
+    driver.feed(b"STARTTLS\r\n")
+    assert driver.output.splitlines()[-1].startswith(b"503 ")
+
+
+def test_no_renegotiation():
+    """OpenSSL would repeat the handshake whenever a TLS 1.2 client asks."""
+    assert make_context(TlsSettings(*LOCALHOST)).options & ssl.OP_NO_RENEGOTIATION
+
+
+# Certificates, keys, passwords
+
+
+@pytest.fixture
+def locked_key(tmp_path):
+    """The test key under the password "open sesame"."""
+    path = tmp_path / "locked.key"
+    command = ["openssl", "pkey", "-in", LOCALHOST.keyfile, "-aes256", "-passout", "pass:open sesame", "-out", path]
+    subprocess.run(command, check=True, capture_output=True)
+    return str(path)
+
+
+def test_a_password_opens_the_key(locked_key):
+    make_context(TlsSettings(LOCALHOST.certfile, locked_key, "open sesame"))
+
+
+def test_certificate_and_key_may_be_in_one_file(tmp_path):
+    both = tmp_path / "both.pem"
+    both.write_text("".join(Path(path).read_text() for path in LOCALHOST))
+    make_context(TlsSettings(str(both)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"certfile": "/no/such.pem"}, 'certfile is "/no/such.pem": No such file or directory'),
+        ({"certfile": CLIENT.keyfile}, "certfile is .*client.key\": must be a PEM file with a certificate"),
+        ({"keyfile": "/no/such.key"}, 'keyfile is "/no/such.key": No such file or directory'),
+        ({"keyfile": CA}, "keyfile is .*ca.pem\": must be a PEM file with a private key"),
+        ({"keyfile": ""}, "certfile is .*localhost.pem\": must be a PEM file with a private key, since keyfile is empty"),
+        ({"keyfile": EXPIRED.keyfile}, "keyfile is .*expired.key\": is not the key of the certificate in .*localhost.pem"),
+        ({"cipher": "NONSENSE"}, 'cipher is "NONSENSE": must be a list of OpenSSL cipher suites'),
+        ({"require": True, "cafile": "/no/such.ca"}, 'cafile is "/no/such.ca": No such file or directory'),
+        ({"require": True, "cafile": LOCALHOST.keyfile}, "cafile is .*localhost.key\": must hold certificates"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_said_with_its_name(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        make_context(TlsSettings(**{"certfile": LOCALHOST.certfile, "keyfile": LOCALHOST.keyfile, **wrong}))
+
+
+def test_a_wrong_password_is_said_with_the_name_of_the_key_and_not_its_own(locked_key):
+    with pytest.raises(ValueError, match='locked.key": the password does not open it') as caught:
+        make_context(TlsSettings(LOCALHOST.certfile, locked_key, "guess"))
+    assert "guess" not in str(caught.value)
+    with pytest.raises(ValueError, match='locked.key": is encrypted, and no password is set'):
+        make_context(TlsSettings(LOCALHOST.certfile, locked_key))
+
+
+def test_a_plain_session_does_not_load_ssl():
+    program = (
+        "from pysmtpd.core import Config, Session; import sys; s = Session(Config(str, str, 'h'), '', 0, ''); s.start();"
+        "s.receive(b'EHLO x.example\\r\\nSTARTTLS\\r\\nQUIT\\r\\n'); assert b'221' in s.take_output();"
+        "sys.exit('ssl' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-S", "-c", program], env=environment(), check=True)
