@@ -8,12 +8,9 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from pysmtpd.core.events import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Question, Refuse, Verdict
-
-if TYPE_CHECKING:
-    from email.message import EmailMessage
 
 Callback: TypeAlias = Callable[..., object]
 
@@ -162,16 +159,10 @@ def _call(callbacks: Mapping[str, Callback], question: Question) -> None:
         case CheckRecipient(address) if "validate_recipient" in callbacks:
             callbacks["validate_recipient"](address)
         case Deliver() if "deliverMIME" in callbacks:
+            from pysmtpd.parsing import parse_message
+
             callbacks["deliverMIME"](parse_message(question.content.text()))
         case Deliver(sender, recipients, content) if "deliver" in callbacks:
             callbacks["deliver"](sender, list(recipients), content.lines())
         case _:
             pass
-
-
-def parse_message(text: bytes) -> "EmailMessage":
-    """Return a message as an ``email.message.EmailMessage`` (policy ``default``)."""
-    from email import message_from_bytes
-    from email.policy import default
-
-    return message_from_bytes(text, policy=default)

@@ -1,10 +1,18 @@
-"""What a server has received, and waiting for it: safe from any thread."""
+"""What a server has received, and waiting for it: from any thread, and from any event loop."""
 
 import threading
 import time
 from collections.abc import Callable
+from re import Pattern
+from typing import Final, TypeAlias
 
 from pysmtpd.message import Message
+
+#: What a text is asked to be: a text itself, or a pattern that is found in it.
+Asked: TypeAlias = str | Pattern[str]
+
+#: How many messages a failure lists.
+_LISTED: Final = 20
 
 
 class NotReceived(AssertionError):  # noqa: N818 # a failed assertion of a test, and reads as one
@@ -12,17 +20,26 @@ class NotReceived(AssertionError):  # noqa: N818 # a failed assertion of a test,
 
 
 class Inbox:
-    """The messages of one server, in the order in which they were accepted."""
+    """The messages of one server, in the order in which they were accepted.
 
-    def __init__(self) -> None:
+    Arguments:
+        transcript: returns what the clients did, for the text of a failure; nothing where nobody knows.
+    """
+
+    def __init__(self, transcript: Callable[[], str] = str) -> None:
         self._messages: list[Message] = []
+        self._cleared = 0
         self._changed = threading.Condition()
+        self._listeners: list[Callable[[], object]] = []
+        self._transcript = transcript
 
     def add(self, message: Message) -> None:
         """Take a message in, and wake those who wait."""
         with self._changed:
             self._messages.append(message)
             self._changed.notify_all()
+            for listener in self._listeners:
+                listener()
 
     def messages(self) -> list[Message]:
         """Return all messages, in a list of the caller's own."""
@@ -33,17 +50,49 @@ class Inbox:
         """Forget all messages."""
         with self._changed:
             self._messages.clear()
+            self._cleared += 1
 
     def wait_for(self, wanted: "Wanted", count: int, timeout: float) -> list[Message]:
         """Wait until ``count`` messages are there that fit; return those that do. Raises NotReceived."""
+        search = _Search(self, wanted, count)
         deadline = time.monotonic() + timeout
-        with self._changed:
-            while len(found := [message for message in self._messages if wanted.fits(message)]) < count:
+        while not search.look():
+            with self._changed:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise NotReceived(self._report(f"{len(found)} of {count} in {timeout:g} s", wanted))
-                self._changed.wait(left)
-            return found
+                    raise NotReceived(self._missing(search, timeout))
+                if not search.behind():
+                    self._changed.wait(left)
+        return search.found
+
+    async def wait_for_async(self, wanted: "Wanted", count: int, timeout: float) -> list[Message]:
+        """As :meth:`wait_for`, in an asyncio event loop, which goes on meanwhile."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+        search = _Search(self, wanted, count)
+        deadline = time.monotonic() + timeout
+
+        def listener() -> None:
+            loop.call_soon_threadsafe(news.set)
+
+        with self._changed:
+            self._listeners.append(listener)
+        try:
+            while not search.look():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise NotReceived(self._missing(search, timeout))
+                try:
+                    await asyncio.wait_for(news.wait(), left)
+                except TimeoutError:
+                    continue  # one more look, and the failure above
+                news.clear()
+        finally:
+            with self._changed:
+                self._listeners.remove(listener)
+        return search.found
 
     def expect_none(self, wanted: "Wanted", timeout: float) -> None:
         """Wait ``timeout`` seconds for a message that fits, and raise NotReceived when there is one."""
@@ -51,51 +100,143 @@ class Inbox:
             found = self.wait_for(wanted, 1, timeout)
         except NotReceived:
             return
-        raise NotReceived(f"expected no message with {wanted}, got {found[0]!r}")
+        raise NotReceived(self._unwelcome(wanted, found))
 
-    def _report(self, outcome: str, wanted: "Wanted") -> str:
-        seen = [f"  {message!r}: {wanted.reason(message) or 'fits'}" for message in self._messages]
-        return "\n".join([f"expected a message with {wanted}: {outcome}", "received:", *(seen or ["  nothing"])])
+    async def expect_none_async(self, wanted: "Wanted", timeout: float) -> None:
+        """As :meth:`expect_none`, in an asyncio event loop, which goes on meanwhile."""
+        try:
+            found = await self.wait_for_async(wanted, 1, timeout)
+        except NotReceived:
+            return
+        raise NotReceived(self._unwelcome(wanted, found))
+
+    def news_since(self, cleared: int, count: int) -> tuple[int, list[Message]]:
+        """Return how often the inbox was cleared, and the messages behind the first ``count``; all, if cleared since."""
+        with self._changed:
+            return self._cleared, self._messages[count if cleared == self._cleared else 0 :]
+
+    def _missing(self, search: "_Search", timeout: float) -> str:
+        """Say what was asked for, and what came instead, the nearest first."""
+        wanted = search.wanted
+        reasons = [(wanted.reasons(message), message) for message in self.messages()]
+        reasons.sort(key=lambda each: len(each[0]))
+        lines = [f"expected {search.asked()}, got {len(search.found)} in {timeout:g} s", "received:"]
+        lines += [f"  {message!r}: {'; '.join(why) or 'fits'}" for why, message in reasons[:_LISTED]]
+        if len(reasons) > _LISTED:
+            lines.append(f"  ... and {len(reasons) - _LISTED} more")
+        return self._with_transcript(lines if reasons else [*lines, "  nothing"])
+
+    def _unwelcome(self, wanted: "Wanted", found: list[Message]) -> str:
+        return self._with_transcript([f"expected no message with {wanted}, got {found[0]!r}"])
+
+    def _with_transcript(self, lines: list[str]) -> str:
+        transcript = self._transcript()
+        return "\n".join([*lines, "sessions:", transcript] if transcript else lines)
+
+
+class _Search:
+    """A search that looks at each message once."""
+
+    def __init__(self, inbox: Inbox, wanted: "Wanted", count: int) -> None:
+        if type(count) is not int or count < 1:
+            raise ValueError(f"count is {count!r}: must be a number from 1 up")
+        self.wanted = wanted
+        self.found: list[Message] = []
+        self._inbox = inbox
+        self._count = count
+        self._seen = 0
+        self._cleared = 0
+
+    def look(self) -> bool:
+        """Look at what has come since the last look; tell whether there is enough. No lock is held meanwhile."""
+        cleared, news = self._inbox.news_since(self._cleared, self._seen)
+        if cleared != self._cleared:
+            self._cleared, self._seen, self.found = cleared, 0, []
+        self._seen += len(news)
+        self.found += [message for message in news if not self.wanted.reasons(message)]
+        return len(self.found) >= self._count
+
+    def behind(self) -> bool:
+        """Tell whether there is anything that has not been looked at."""
+        cleared, news = self._inbox.news_since(self._cleared, self._seen)
+        return bool(news) or cleared != self._cleared
+
+    def asked(self) -> str:
+        """Return in words what is searched."""
+        return f"{'a message' if self._count == 1 else f'{self._count} messages'} with {self.wanted}"
 
 
 class Wanted:
     """What a message is asked to be like. None asks nothing.
 
     Arguments:
-        to: one of the forward-paths, without brackets.
-        sender: the reverse-path, without brackets.
+        to: one of the forward-paths, without brackets; the domain in any case.
+        sender: the reverse-path, without brackets; the domain in any case.
         subject: a part of the subject.
-        matching: a function of the message that tells.
+        matching: a function of the message that tells. An exception of its own means no, and a failure shows it.
+
+    A compiled pattern in place of a text is searched for.
     """
 
     def __init__(
         self,
-        to: str | None = None,
-        sender: str | None = None,
-        subject: str | None = None,
+        to: Asked | None = None,
+        sender: Asked | None = None,
+        subject: Asked | None = None,
         matching: Callable[[Message], object] | None = None,
     ) -> None:
+        for name, value in (("to", to), ("sender", sender), ("subject", subject)):
+            if not (value is None or isinstance(value, str | Pattern)):
+                raise TypeError(f"{name} is {value!r}: must be a string, a compiled pattern or None")
+        if not (matching is None or callable(matching)):
+            raise TypeError(f"matching is {matching!r}: must be a function of a message")
         self._to = to
         self._sender = sender
         self._subject = subject
         self._matching = matching
 
-    def reason(self, message: Message) -> str:
+    def reasons(self, message: Message) -> list[str]:
         """Return what does not fit about a message; nothing when it does."""
-        if self._to is not None and self._to not in message.recipients:
-            return "another recipient"
-        if self._sender is not None and self._sender != message.sender:
-            return "another sender"
-        if self._subject is not None and self._subject not in message.subject:
-            return "another subject"
-        if self._matching is not None and not self._matching(message):
-            return "does not match"
-        return ""
-
-    def fits(self, message: Message) -> bool:
-        """Tell whether a message is as asked."""
-        return not self.reason(message)
+        found = []
+        if self._to is not None and not any(_is_address(self._to, recipient) for recipient in message.recipients):
+            found.append("another recipient")
+        if self._sender is not None and not _is_address(self._sender, message.sender):
+            found.append("another sender")
+        if self._subject is not None and not _is_in(self._subject, message.subject):
+            found.append("another subject")
+        if self._matching is not None and not found:
+            found += _mismatch(self._matching, message)
+        return found
 
     def __str__(self) -> str:
         asked = {"to": self._to, "sender": self._sender, "subject": self._subject, "matching": self._matching}
-        return ", ".join(f"{name}={value!r}" for name, value in asked.items() if value is not None) or "anything at all"
+        return ", ".join(f"{name}={_shown(value)}" for name, value in asked.items() if value is not None) or "anything at all"
+
+
+def _mismatch(matching: Callable[[Message], object], message: Message) -> list[str]:
+    try:
+        return [] if matching(message) else ["does not match"]
+    except Exception as error:
+        return [f"does not match: {type(error).__name__}: {error}"]
+
+
+def _is_address(asked: Asked, address: str) -> bool:
+    """Compare addresses: the local part exactly, the domain in any case (RFC 5321, 2.4)."""
+    if isinstance(asked, Pattern):
+        return asked.search(address) is not None
+    return _folded(asked) == _folded(address)
+
+
+def _folded(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    return local + at + (domain.lower() if at else domain)
+
+
+def _is_in(asked: Asked, text: str) -> bool:
+    return asked.search(text) is not None if isinstance(asked, Pattern) else asked in text
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Pattern):
+        return repr(value.pattern)
+    return getattr(value, "__name__", None) or repr(value) if callable(value) else repr(value)

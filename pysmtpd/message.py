@@ -1,14 +1,18 @@
 """A message as a Python test sees it: the envelope, the exact bytes received, and a parsed view made when asked for."""
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from email.message import EmailMessage
+    from email.message import EmailMessage, MIMEPart
 
     from pysmtpd.core.tls import TlsFacts
+
+#: What the email package raises on odd MIME: unknown charsets, broken encodings, headers without a value, parts too deep.
+_ODD = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 class Message:
@@ -16,46 +20,68 @@ class Message:
 
     Arguments:
         sender: the reverse-path without its brackets; empty for the null reverse-path.
-        recipients: the forward-paths without their brackets.
+        recipients: the forward-paths without their brackets, in the order of the client's RCPT commands.
         content: the message as the client sent it, dots unstuffed; nothing is added.
         peer: the client's IP address and port.
         helo: the name the client gave to HELO or EHLO.
         id: the id that the reply to the client named.
-        time: when it came.
-        tls: version, cipher, bits and the client's certificate, under TLS.
+        time: when it came, aware of its zone.
+        parameters: those of MAIL, names in upper case; one without a value has the empty string.
+        recipient_parameters: those of each RCPT, in the order of the recipients.
+        protocol: as the ``with`` of a trace field names it: ``SMTP``, ``ESMTP``, ``ESMTPS``, ``ESMTPA``, ... (RFC 3848).
+        tls: version, cipher, bits and the client's certificate, under TLS; else None.
+        user: the name the client logged in with; None where it did not.
     """
 
     def __init__(
         self,
         sender: str,
-        recipients: tuple[str, ...],
+        recipients: Sequence[str],
         content: bytes,
         peer: tuple[str, int],
         helo: str,
         id: str,
         time: "datetime",
+        *,
+        parameters: Mapping[str, str] | None = None,
+        recipient_parameters: Sequence[Mapping[str, str]] = (),
+        protocol: str = "SMTP",
         tls: "TlsFacts | None" = None,
+        user: str | None = None,
     ) -> None:
         self.sender = sender
-        self.recipients = recipients
+        self.recipients = tuple(recipients)
         self.content = content
         self.peer = peer
         self.helo = helo
         self.id = id
         self.time = time
+        self.parameters = dict(parameters or {})
+        self.recipient_parameters = tuple(dict(each) for each in recipient_parameters) or tuple({} for _ in self.recipients)
+        self.protocol = protocol
         self.tls = tls
+        self.user = user
+
+    @property
+    def raw(self) -> bytes:
+        """The same as :attr:`content`."""
+        return self.content
 
     @cached_property
     def email(self) -> "EmailMessage":
-        """The message parsed: an ``email.message.EmailMessage`` with the policy ``default``."""
-        from pysmtpd.callbacks import parse_message
+        """The message parsed: an ``email.message.EmailMessage`` with the policy ``default``. Never raises."""
+        from pysmtpd.parsing import parse_message
 
         return parse_message(self.content)
 
     @property
     def subject(self) -> str:
         """The Subject field, decoded; empty where there is none."""
-        return str(self.email.get("Subject", ""))
+        return self.header("Subject")
+
+    def header(self, name: str) -> str:
+        """Return the first header field of a name, decoded, whatever its case; empty where there is none."""
+        return str(self.email.get(name, ""))
 
     @property
     def text(self) -> str:
@@ -69,8 +95,21 @@ class Message:
 
     @property
     def attachments(self) -> "list[EmailMessage]":
-        """The parts that are attachments."""
-        return list(self.email.iter_attachments()) if self.email.is_multipart() else []
+        """The parts that are attachments: ``.get_filename()``, ``.get_content_type()``, ``.get_content()``."""
+        try:
+            return list(self.email.iter_attachments()) if self.email.is_multipart() else []
+        except _ODD:
+            return []
+
+    @property
+    def links(self) -> list[str]:
+        """The URLs in the plain text, then those in the HTML, in order, each once.
+
+        In HTML: what ``a``, ``area``, ``form`` and ``img`` point to, and URLs written out in the text.
+        """
+        from pysmtpd.links import links_in_html, links_in_text
+
+        return list(dict.fromkeys([*links_in_text(self.text), *links_in_html(self.html)]))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the bytes received to a file. Raises OSError."""
@@ -78,15 +117,38 @@ class Message:
             file.write(self.content)
 
     def _body(self, kind: str) -> str:
-        part = self.email.get_body((kind,))
+        try:
+            part = self.email.get_body((kind,))
+        except _ODD:
+            return ""
         if part is None:
             return ""
         try:
             text = part.get_content()
-        except (LookupError, ValueError):  # an unknown charset, or a transfer encoding that is broken
-            payload = part.get_payload(decode=True)
-            text = payload.decode("latin-1") if isinstance(payload, bytes) else ""
+        except _ODD:
+            text = _without_charset(part)
         return str(text).replace("\r\n", "\n")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the parsed view out of pickles and copies: it is made again."""
+        return {name: value for name, value in self.__dict__.items() if name != "email"}
+
     def __repr__(self) -> str:
-        return f"<Message {self.id} from {self.sender!r} to {', '.join(map(repr, self.recipients))}: {self.subject!r}>"
+        recipients = ", ".join(map(repr, self.recipients[:5])) + (", ..." if len(self.recipients) > 5 else "")
+        subject = self.subject
+        shown = subject if len(subject) <= 80 else subject[:77] + "..."
+        return f"<Message {self.id} from {self.sender!r} to {recipients}: {shown!r}, {len(self.content)} bytes>"
+
+
+def _without_charset(part: "MIMEPart") -> str:
+    """Return the text of a part whose charset or encoding is unknown or broken: UTF-8 if it is, else one character per octet."""
+    try:
+        payload = part.get_payload(decode=True)
+    except _ODD:
+        payload = part.get_payload()
+    if isinstance(payload, bytes):
+        try:
+            return payload.decode()
+        except UnicodeDecodeError:
+            return payload.decode("latin-1")
+    return payload if isinstance(payload, str) else ""

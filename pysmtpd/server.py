@@ -240,7 +240,9 @@ class Server:
         recipients = tuple(path[1:-1] for path in event.recipients)
         peer = session.client, session.port
         now = datetime.now(UTC)
-        message = Message(event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now, session.tls)
+        message = Message(
+            event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now, tls=session.tls
+        )
         verdict: Verdict = Accept()
         if self._store is not None:
             from pysmtpd import stores

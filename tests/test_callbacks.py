@@ -12,7 +12,6 @@ from pysmtpd.callbacks import (
     check_callback,
     find_callback,
     load_module,
-    parse_message,
     put_question,
 )
 from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Refuse
@@ -211,16 +210,3 @@ def test_coroutine_functions_in_any_shape_are_refused_when_configured(function):
 @pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous])
 def test_whatever_can_be_called_is_a_callback(function):
     assert check_callback("deliver", function) is function
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"", b"no header", b"Content-Type: multipart/mixed\n\nx", b"Content-Type: text/plain; charset=nope\n\n\xff",
-        b"Content-Transfer-Encoding: base64\n\n!!!", b"Subject: =?x?y?z?=\n\n", b"\xff\xfe: x\n\n", b"A: " * 20_000,
-        b"X: y\n" * 20_000 + b"\n", b"From: " + b"(" * 5_000 + b"\n\n",
-    ],
-)  # fmt: skip
-def test_any_message_can_be_parsed(text):
-    message = parse_message(text)
-    assert message.get_payload(decode=True) is not None or message.is_multipart()

@@ -1,11 +1,16 @@
 """Waiting for messages."""
 
+import asyncio
+import re
 import smtplib
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
 import pysmtpd
+from pysmtpd.inbox import Inbox, Wanted
+from pysmtpd.message import Message
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def test_each_condition_counts(server):
 
 def test_a_failure_says_what_came_instead(server):
     send(server, subject="something else")
-    with pytest.raises(AssertionError, match=r"(?s)to='nobody'.*0 of 1.*'something else'>: another recipient"):
+    with pytest.raises(AssertionError, match=r"(?s)to='nobody'.*got 0.*'something else', .*>: another recipient"):
         server.wait_for(to="nobody", timeout=0)
     server.clear()
     with pytest.raises(AssertionError, match="nothing"):
@@ -53,3 +58,106 @@ def test_none_is_expected(server):
     server.expect_none(to="somebody else", timeout=0)
     with pytest.raises(pysmtpd.NotReceived, match="expected no message"):
         server.expect_none(timeout=0)
+
+
+def message(to="b@example.org", subject="hello", sender="a@example.org"):
+    text = f"Subject: {subject}\r\n\r\n".encode()
+    return Message(sender, [to], text, peer=("127.0.0.1", 1), helo="x", id="1", time=datetime.now(UTC))
+
+
+def test_addresses_compare_as_mail_does():
+    kept = message(to="Anna@Example.ORG", sender="")
+    assert Wanted(to="Anna@example.org", sender="").reasons(kept) == []
+    assert Wanted(to="anna@example.org").reasons(kept) == ["another recipient"]
+    assert Wanted(to=re.compile("^anna@", re.IGNORECASE), subject=re.compile("^hel+o$")).reasons(kept) == []
+
+
+def test_near_misses_come_first():
+    inbox = Inbox()
+    for each in (message(subject="x", to="x"), message(), message(to="c@example.org")):
+        inbox.add(each)
+    with pytest.raises(pysmtpd.NotReceived) as failure:
+        inbox.wait_for(Wanted("b@example.org", "a@example.org", "Hello"), 1, 0)
+    lines = str(failure.value).splitlines()
+    assert lines[0] == "expected a message with to='b@example.org', sender='a@example.org', subject='Hello', got 0 in 0 s"
+    assert lines[2].endswith("'hello', 18 bytes>: another subject")
+    assert lines[3].endswith(": another recipient; another subject")
+
+
+def test_many_misses_are_counted():
+    inbox = Inbox()
+    for _ in range(100):
+        inbox.add(message())
+    with pytest.raises(pysmtpd.NotReceived, match=r"\.\.\. and 80 more$"):
+        inbox.wait_for(Wanted("nobody"), 1, 0)
+
+
+def test_an_exception_of_the_condition_is_a_no_and_is_shown():
+    inbox = Inbox()
+    inbox.add(message())
+    with pytest.raises(pysmtpd.NotReceived, match="does not match: KeyError: 'nothing there'"):
+        inbox.wait_for(Wanted(matching=lambda _: {}["nothing there"]), 1, 0)
+
+
+def test_each_message_is_looked_at_once():
+    inbox = Inbox()
+    looked = []
+    for each in range(50):
+        inbox.add(message(subject=f"{each}."))
+    adding = threading.Thread(target=lambda: [inbox.add(message(subject=f"{each}.")) for each in range(50, 100)])
+    adding.start()
+    inbox.wait_for(Wanted(matching=lambda mail: looked.append(mail) or True), 100, 10)
+    adding.join()
+    assert len(looked) == len({id(mail) for mail in looked}) == 100
+
+
+def test_clearing_while_somebody_waits():
+    inbox = Inbox()
+    inbox.add(message(subject="old"))
+    asked = threading.Event()
+    found = []
+
+    def wait():
+        found.extend(inbox.wait_for(Wanted(matching=lambda _: asked.set() or True), 2, 10))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert asked.wait(10)
+    inbox.clear()
+    inbox.add(message(subject="new 1"))
+    inbox.add(message(subject="new 2"))
+    waiting.join()
+    assert [mail.subject for mail in found] == ["new 1", "new 2"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"to": 1}, {"subject": b"x"}, {"sender": ["x"]}, {"matching": "x"}, {"count": 0}, {"count": 1.5}]
+)
+def test_what_cannot_be_asked(server, options):
+    [name] = options
+    with pytest.raises((TypeError, ValueError), match=f"{name} is "):
+        server.wait_for(**options, timeout=0)
+
+
+def test_waiting_in_an_event_loop(server):
+    async def wait():
+        waiting = asyncio.create_task(server.inbox.wait_for_async(Wanted(subject="second"), 1, 10))
+        await asyncio.to_thread(send, server, subject="first")
+        await asyncio.to_thread(send, server, subject="second")
+        [found] = await waiting
+        return found.subject
+
+    assert asyncio.run(wait()) == "second"
+
+
+def test_waiting_in_vain_in_an_event_loop(server):
+    async def wait():
+        await server.inbox.expect_none_async(Wanted(), 0)
+        inbox = Inbox(lambda: "C: QUIT")
+        inbox.add(message())
+        with pytest.raises(pysmtpd.NotReceived, match="expected no message with anything at all, got <Message"):
+            await inbox.expect_none_async(Wanted(), 0)
+        with pytest.raises(pysmtpd.NotReceived, match=r"got 1 in 0\.01 s(?s:.*)sessions:\nC: QUIT"):
+            await inbox.wait_for_async(Wanted(), 2, 0.01)
+
+    asyncio.run(wait())

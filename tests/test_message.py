@@ -1,34 +1,88 @@
 """What a Python test sees of a message."""
 
+import copy
+import pickle
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
 from pysmtpd.message import Message
 
 
-def message(content):
-    return Message("a@example.org", ("b@example.org",), content, ("127.0.0.1", 1), "client", "ID1", datetime.now(UTC))
+def message(content, **facts):
+    now = datetime.now(UTC)
+    return Message("a@example.org", ["b@example.org"], content, peer=("127.0.0.1", 1), helo="client", id="ID1", time=now, **facts)
+
+
+def everything():
+    mail = EmailMessage()
+    mail["Subject"] = "Grüße"
+    mail.set_content("plain http://example.org/1\n")
+    mail.add_alternative('<p><a href="http://example.org/2">rich</a> http://example.org/1</p>\n', subtype="html")
+    mail.add_attachment(b"\0\1", maintype="application", subtype="octet-stream", filename="x.bin")
+    return mail.as_bytes().replace(b"\n", b"\r\n")
 
 
 def test_a_message_with_everything():
-    mail = EmailMessage()
-    mail["Subject"] = "Grüße"
-    mail.set_content("plain\n")
-    mail.add_alternative("<p>rich</p>\n", subtype="html")
-    mail.add_attachment(b"\0\1", maintype="application", subtype="octet-stream", filename="x.bin")
-    received = message(mail.as_bytes().replace(b"\n", b"\r\n"))
-    assert (received.subject, received.text, received.html) == ("Grüße", "plain\n", "<p>rich</p>\n")
+    received = message(everything())
+    assert (received.subject, received.text) == ("Grüße", "plain http://example.org/1\n")
+    assert received.html.endswith("http://example.org/1</p>\n")
     [attachment] = received.attachments
     assert (attachment.get_filename(), attachment.get_content()) == ("x.bin", b"\0\1")
+    assert received.links == ["http://example.org/1", "http://example.org/2"]
+    assert received.header("MIME-version") == "1.0"
     assert "Grüße" in repr(received)
+
+
+def test_the_bytes_are_those_received():
+    received = message(b"Subject: x\r\n\r\n\xff")
+    assert received.raw == received.content == b"Subject: x\r\n\r\n\xff"
 
 
 def test_odd_bodies_have_an_answer():
     assert message(b"no header here\r\n").subject == ""
     assert message(b"").text == ""
-    assert message(b"Content-Type: text/plain; charset=klingon\r\n\r\nnuqneH\r\n").text.strip() == "nuqneH"
+    assert message(b"Content-Type: text/plain; charset=klingon\r\n\r\nnuqneH \xc3\xbc\r\n").text == "nuqneH ü\n"
+    assert message(b"Content-Type: text/plain; charset=klingon\r\n\r\nnuqneH \xfc\r\n").text == "nuqneH ü\n"
     assert message(b"Content-Type: multipart/mixed\r\n\r\nx\r\n").attachments == []
     assert message(b"Subject: x\r\n\r\nplain only\r\n").html == ""
+
+
+def test_the_envelope():
+    plain = message(b"")
+    assert (plain.parameters, plain.recipient_parameters, plain.protocol, plain.tls, plain.user) == (
+        {},
+        ({},),
+        "SMTP",
+        None,
+        None,
+    )
+    extended = message(b"", parameters={"SIZE": "1"}, recipient_parameters=[{"NOTIFY": "NEVER"}], protocol="ESMTPSA", user="anna")
+    assert (extended.parameters["SIZE"], extended.recipient_parameters[0]["NOTIFY"], extended.user) == ("1", "NEVER", "anna")
+    assert plain.recipients == ("b@example.org",)
+    assert plain.time.utcoffset() is not None
+
+
+def test_it_pickles_and_copies_without_its_parsed_view():
+    received = message(everything())
+    again = pickle.loads(pickle.dumps(received))  # noqa: S301 # made in the line itself
+    before = len(pickle.dumps(received))
+    assert received.subject == again.subject == copy.deepcopy(received).subject == "Grüße"
+    assert len(pickle.dumps(received)) == before
+    assert vars(again).keys() - {"email"} == vars(received).keys() - {"email"}
+
+
+def test_the_repr_stays_short():
+    long = Message(
+        "a",
+        [f"{n}@example.org" for n in range(1000)],
+        b"Subject: " + b"x" * 5000 + b"\r\n\r\n",
+        peer=("", 0),
+        helo="",
+        id="1",
+        time=None,
+    )
+    assert len(repr(long)) < 300
+    assert repr(long).endswith("xx...', 5013 bytes>")
 
 
 def test_what_is_saved_is_what_came(tmp_path):
