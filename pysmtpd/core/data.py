@@ -1,12 +1,21 @@
 """DATA: finding the end of the message, undoing dot-stuffing, and the message as it was received.
 
-A body is never handled line by line. Each chunk is scanned once for a line end followed by a dot, with a few octets carried
+A body is never handled line by line. Each chunk is searched once for a line end followed by a dot, with a few octets carried
 from the chunk before; chunks are joined once, at the end, and dots are unstuffed only when one was seen.
 """
 
 from typing import ClassVar, Final, NamedTuple
 
 _NEWLINES: Final = (b"\r", b"\n")
+
+
+def with_lf(text: bytes) -> bytes | None:
+    """Return ``text`` with LF line ends when all of its line ends are CRLF; ``None`` when there is any other.
+
+    Taking out single octets and putting them back is three times as fast as replacing pairs.
+    """
+    bare = text.replace(b"\r", b"")
+    return bare if bare.replace(b"\n", b"\r\n") == text else None
 
 
 class Content(NamedTuple):
@@ -23,7 +32,7 @@ class Content(NamedTuple):
         if not body:
             return head
         if self.newline != b"\n":
-            body = body.replace(self.newline, b"\n")
+            body = with_lf(body) or body.replace(b"\r\n", b"\n")
         return b"%b\n%b" % (head, body[:-1])  # a body ends with a line end, always
 
     def lines(self) -> list[str]:
@@ -35,47 +44,45 @@ class Body:
     """Collects a body chunk by chunk. The two ways to read one differ in where a line ends, and in what an extra dot is."""
 
     newline: ClassVar[bytes]  #: how lines end in what :meth:`take` returns
-    _lead: ClassVar[bytes]  # the line end of the DATA command itself: a dot may stand on the very first line
     _terminator: ClassVar[int]  # octets from the start of the closing line to the end of the body
-    __slots__ = ("_chunks", "_limit", "_size", "_tail", "oversize")
+    __slots__ = ("_chunks", "_limit", "_odd", "_size", "_tail", "oversize")
 
     def __init__(self, limit: int) -> None:
         self._chunks: list[bytes] = []
-        self._tail = self._lead
-        self._size = 0
+        self._tail = b"\r\n"  # the line end of the DATA command itself: a dot may stand on the very first line
+        self._size = -2
         self._limit = limit
+        self._odd = False  # what is kept is not the body yet: see take
         self.oversize = False  #: more than the limit has come; nothing is kept any more, the end is still looked for
 
     def feed(self, data: bytes, start: int) -> int:
         """Take ``data[start:]``; return the index just behind the end of the body, or -1 when it has not come yet."""
         tail = self._tail
-        window = tail + (data[start:] if start else data)
-        end = self._content_end(window)
-        if end < 0:
-            cut = len(window) - self._terminator - len(self._lead)
-            if cut > 0:
-                self._keep(window[:cut])
-                window = window[cut:]
-            self._tail = window
-            return -1
-        self._keep(window[:end])
-        return start + end + self._terminator - len(tail)
+        end = self._search(tail + (data[start:] if start else data))
+        return start + end + self._terminator - len(tail) if end >= 0 else -1
 
-    def _keep(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._limit + len(self._lead):
+    def _search(self, window: bytes) -> int:
+        """Return where the closing line begins, what stands before it kept; -1, and all but a few octets kept, for none."""
+        raise NotImplementedError
+
+    def _keep(self, piece: bytes, size: int) -> None:
+        """Keep a piece, which had so many octets when it came."""
+        self._size += size
+        if self._size > self._limit:
             self.oversize = True
             self._chunks.clear()
         else:
             self._chunks.append(piece)
 
-    def _content_end(self, window: bytes) -> int:
-        raise NotImplementedError
+    def _cut(self, window: bytes) -> int:
+        """Return how much of a window without an end may go: the end may have begun, and no CR loses its LF."""
+        cut = max(len(window) - 4, 0)
+        return cut - 1 if window[:cut].endswith(b"\r") else cut
 
     def lines_as_sent(self) -> list[str]:
         """Return the lines of the body before any dot is unstuffed, for the log."""
-        text = b"".join(self._chunks)[len(self._lead) :].decode("latin-1")
-        return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
+        text = b"".join(self._chunks).decode("latin-1")
+        return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[1:-1]
 
     def take(self) -> bytes:
         """Return the body with dots unstuffed and lines ended by :attr:`newline`."""
@@ -83,21 +90,29 @@ class Body:
 
 
 class CrlfBody(Body):
-    """A body that only ``CRLF . CRLF`` ends (RFC 5321, 4.1.1.4)."""
+    """A body that only ``CRLF . CRLF`` ends (RFC 5321, 4.1.1.4). It is odd when a line begins with a dot."""
 
     newline = b"\r\n"
-    _lead = b"\r\n"
     _terminator = 3
     __slots__ = ()
 
-    def _content_end(self, window: bytes) -> int:
-        found = window.find(b"\r\n.\r\n")
-        return found + 2 if found >= 0 else -1
+    def _search(self, window: bytes) -> int:
+        found = window.find(b"\r\n.")
+        if found >= 0 and not window.startswith(b"\r\n", found + 3):
+            self._odd = True
+            found = window.find(b"\r\n.\r\n", found + 2)
+        if found >= 0:
+            self._keep(window[: found + 2], found + 2)
+            return found + 2
+        cut = self._cut(window)
+        self._keep(window[:cut], cut)
+        self._tail = window[cut:]
+        return -1
 
     def take(self) -> bytes:
         """Return the body unstuffed: the first dot of a line that has more goes (RFC 5321, 4.5.2)."""
         body = b"".join(self._chunks)
-        if b"\r\n." in body:
+        if self._odd:
             body = body.replace(b"\r\n.", b"\r\n")
         return body[2:]
 
@@ -107,39 +122,57 @@ class AnyNewlineBody(Body):
 
     This is the stock package's reading (the quirk ``bare_newline_ends_data``). A CR ends its line at once; an LF that
     follows belongs to it, so the LF of a closing CR LF may still be to come when the end has been found.
+
+    It is odd from where a line begins with a dot or ends in any other way than CRLF: from there on it is kept as it came, up
+    to there as it is wanted. Nearly no body is.
     """
 
     newline = b"\n"
-    _lead = b"\n"
     _terminator = 2
     __slots__ = ()
 
-    def _content_end(self, window: bytes) -> int:
-        after_lf = window.find(b"\n.") + 1
-        if after_lf and window[after_lf + 1 : after_lf + 2] not in _NEWLINES:
-            after_lf = _lone_dot(window, b"\n.", after_lf)
-        after_cr = window.find(b"\r.") + 1
-        if after_cr and window[after_cr + 1 : after_cr + 2] not in _NEWLINES:
-            after_cr = _lone_dot(window, b"\r.", after_cr)
-        if after_lf and after_cr:
-            return min(after_lf, after_cr)
-        return (after_lf or after_cr) or -1
+    def _search(self, window: bytes) -> int:
+        if not self._odd:
+            found = window.find(b"\r\n.")
+            if found < 0:
+                cut = self._cut(window)
+                piece = with_lf(window[:cut])
+                if piece is not None and _closing_dot(window[cut:]) < 0:
+                    self._keep(piece, cut)
+                    self._tail = window[cut:]
+                    return -1
+            elif window.startswith(_NEWLINES, found + 3):
+                piece = with_lf(window[: found + 2])
+                if piece is not None:
+                    self._keep(piece, found + 2)
+                    return found + 2
+            self._odd = True
+        end = _closing_dot(window)
+        cut = end if end >= 0 else self._cut(window)
+        self._keep(window[:cut], cut)
+        self._tail = window[cut:]
+        return end
 
     def take(self) -> bytes:
         """Return the body with LF line ends, one dot taken off where two lead a line, as the stock package does."""
         body = b"".join(self._chunks)
-        if b"\r" in body:
-            body = body.replace(b"\r\n", b"\n")
-            if b"\r" in body:
-                body = body.replace(b"\r", b"\n")
-        if b"\n.." in body:
-            body = body.replace(b"\n..", b"\n.")
+        if self._odd:
+            body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n..", b"\n.")
         return body[1:]
 
 
-def _lone_dot(window: bytes, newline_dot: bytes, start: int) -> int:
-    """Return the index, from ``start``, of a dot that follows this line end and stands alone on its line, or 0."""
-    found = window.find(newline_dot, start)
-    while found >= 0 and window[found + 2 : found + 3] not in _NEWLINES:
+def _closing_dot(window: bytes) -> int:
+    """Return where the first line begins that is a dot and no more, whatever ends it and the one before; -1 for none."""
+    after_lf = _lone_dot(window, b"\n.")
+    after_cr = _lone_dot(window, b"\r.")
+    if after_lf and after_cr:
+        return min(after_lf, after_cr)
+    return (after_lf or after_cr) or -1
+
+
+def _lone_dot(window: bytes, newline_dot: bytes) -> int:
+    """Return the index of the first dot that follows this line end and stands alone on its line, or 0."""
+    found = window.find(newline_dot)
+    while found >= 0 and not window.startswith(_NEWLINES, found + 2):
         found = window.find(newline_dot, found + 2)
     return found + 1
