@@ -6,7 +6,7 @@ spelled out in Tcl's own character classes, which are not Python's: ``\\w`` and 
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 
 class Pattern:
@@ -17,11 +17,11 @@ class Pattern:
         flags: as for ``re.compile``.
     """
 
-    match: Callable[..., re.Match[str] | None]
-    search: Callable[..., re.Match[str] | None]
-    finditer: Callable[..., Iterator[re.Match[str]]]
+    match: Callable[..., re.Match[Any] | None]
+    search: Callable[..., re.Match[Any] | None]
+    finditer: Callable[..., Iterator[re.Match[Any]]]
 
-    def __init__(self, source: str, flags: int = 0) -> None:
+    def __init__(self, source: str | bytes, flags: int = 0) -> None:
         self._source = source
         self._flags = flags
 
@@ -58,6 +58,13 @@ _PLAIN_ATOMS: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=
 _PLAIN_DOMAIN: Final = r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*)*"
 PLAIN_MAIL: Final = Pattern(rf"MAIL FROM: ?(<(({_PLAIN_ATOMS})@{_PLAIN_DOMAIN})>)(?: ([A-Z0-9]+=[A-Z0-9]+))?\Z", re.IGNORECASE)
 PLAIN_RCPT: Final = Pattern(rf"RCPT TO: ?(<(({_PLAIN_ATOMS})@{_PLAIN_DOMAIN})>)(?: ([A-Z0-9]+=[A-Z0-9]+))?\Z", re.IGNORECASE)
+
+# A whole envelope as clients pipeline it (RFC 2920, 3.1), in one match: nothing but such plain paths, and no parameters. Its
+# lines, one by one, would come to the same.
+_PLAIN_PATH: Final = f"<{_PLAIN_ATOMS}@{_PLAIN_DOMAIN}>"
+ENVELOPE: Final = Pattern(
+    rf"(RSET\r\n)?MAIL FROM:({_PLAIN_PATH})\r\nRCPT TO:({_PLAIN_PATH}(?:\r\nRCPT TO:{_PLAIN_PATH})*)\r\nDATA\r\n".encode()
+)
 
 # Stock: exactly one space between the words, then anything.
 STOCK_MAIL: Final = Pattern(rf"MAIL FROM:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)

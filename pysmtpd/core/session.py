@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 
 _VERB_ENDS: Final = ("", " ")
 
+#: The questions that no command between MAIL and DATA puts.
+_AROUND: Final = frozenset(("host", "deliver"))
+_TRANSACTION: Final = frozenset(("RSET", "MAIL", "RCPT", "DATA"))
+#: An envelope in one segment has at least so many octets.
+_SHORTEST_ENVELOPE: Final = 40
+
 NOTICE: Final = LOG_LEVELS.index("notice")
 
 # What is unusual about the next command line.
@@ -282,8 +288,15 @@ class Session:
                 end = self._body.feed(data, start) if start < size else -1
                 if end < 0:
                     return
+                last = data[end - 1 : end]
+                if last == b"\r" and data.startswith(b"\n", end):
+                    last = b"\n"
+                    end += 1
                 start = end
-                self._received(self._body, data[end - 1 : end])
+                self._received(self._body, last)
+                continue
+            if size - start > _SHORTEST_ENVELOPE and (end := self._envelope(data, start)):
+                start = end
                 continue
             end = data.find(b"\r\n", start)
             if end < 0:
@@ -297,6 +310,45 @@ class Session:
             start = end + 2
         if start < size and not self._closed:
             self._buffer.give_back(data[start:], ready=True)
+
+    def _envelope(self, data: bytes, start: int) -> int:
+        """Take RSET, MAIL, RCPT and DATA in one step where they come in one piece and nobody is to hear of each.
+
+        Returns the index behind them; 0, with nothing done, when they have to be taken one by one.
+        """
+        config = self.config
+        if self._unusual or self._denied or config.log_threshold == 0 or not config.ask <= _AROUND:
+            return 0
+        if not (config.rules.keys() >= _TRANSACTION <= config.commands):
+            return 0
+        match = grammar.ENVELOPE.match(data, start)
+        if match is None:
+            return 0
+        reset, sender, recipients = match.groups()
+        paths = recipients.decode("ascii").split("\r\nRCPT TO:")
+        if not self._may_begin(reset, paths):
+            return 0
+        if reset:
+            self._rset("")
+        replies = config.replies
+        self.sender = sender.decode("ascii")
+        self.options = ""
+        self.recipients += paths
+        self.seen |= SENDER | RECIPIENT
+        self._out.append(replies.mail_ok + replies.rcpt_ok * len(paths))
+        self._data("")
+        return match.end()
+
+    def _may_begin(self, reset: bool, paths: list[str]) -> bool:
+        """Tell whether a mail transaction to these recipients may begin here, with nothing in it that is out of the ordinary."""
+        profile = self.config.profile
+        if not (self.seen & GREETED or profile.mail_before_hello):
+            return False
+        if self.seen & SENDER and not (reset or profile.transaction_any_order):
+            return False
+        if len(paths) + len(self.recipients) > self.config.limits.recipients:
+            return False
+        return not any(path[:12].lower() == "<postmaster@" for path in paths)
 
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""
@@ -364,7 +416,10 @@ class Session:
         return True
 
     def _client_left(self) -> None:
-        if not self._buffer.size:
+        cut_off = self._buffer.take()
+        if self._unusual == _AFTER_BODY:
+            cut_off = cut_off.removeprefix(b"\n")
+        if not cut_off:
             self._log("warn", "client has closed the channel")
         self._close("end of input")
 
@@ -613,7 +668,7 @@ class Session:
         """A whole message is there, and ``last`` ended it: ask whether it is welcome."""
         config = self.config
         self._body = None
-        if last == b"\r":  # the LF of this CR, here already or still to come
+        if last == b"\r":  # the LF of this CR may still be to come
             self._unusual = _AFTER_BODY
         if body.oversize:
             self._out.append(config.replies.too_large)

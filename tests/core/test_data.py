@@ -1,5 +1,7 @@
 """Bodies: where they end, and that dots come back exactly."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,6 +76,26 @@ def test_chunks_do_not_matter(kind, stream, size):
     whole, chunked = kind(LIMIT), kind(LIMIT)
     assert collect(chunked, stream, size) == collect(whole, stream, 1000)
     assert chunked.take() == whole.take() if collect(kind(LIMIT), stream, 1000) >= 0 else True
+
+
+def lines_one_by_one(stream, line_end):
+    """Read a body as slowly and plainly as can be: the lines up to the lone dot, or None where there is none."""
+    *lines, _rest = re.split(line_end, stream)
+    return lines[: lines.index(b".")] if b"." in lines else None
+
+
+@settings(max_examples=1000)
+@given(stream=st.text("\r\n.x", max_size=40).map(str.encode), size=chunk_sizes)
+def test_a_body_is_what_its_lines_are_one_by_one(stream, size):
+    body = CrlfBody(LIMIT)
+    lines = lines_one_by_one(stream, rb"\r\n")
+    assert (collect(body, stream, size) >= 0) is (lines is not None)
+    assert lines is None or body.take() == b"".join(line.removeprefix(b".") + b"\r\n" for line in lines)
+
+    body = AnyNewlineBody(LIMIT)
+    lines = lines_one_by_one(stream, rb"\r\n|\r|\n")
+    assert (collect(body, stream, size) >= 0) is (lines is not None)
+    assert lines is None or body.take() == b"".join((line[1:] if line[:2] == b".." else line) + b"\n" for line in lines)
 
 
 @pytest.mark.parametrize("kind", [CrlfBody, AnyNewlineBody])

@@ -231,6 +231,43 @@ def test_whole_or_in_pieces_or_byte_by_byte_or_answered_late_is_the_same(profile
     assert outcome(profile, pieces(stream, places), late=True) == whole
 
 
+ENVELOPE = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
+RECIPIENTS = [
+    b"RCPT TO:<e@d>\r\n",
+    b"RCPT TO:<Postmaster@d>\r\n",
+    b"RCPT TO:<e@d> X=1\r\n",
+    b"RCPT TO:<.@d>\r\n",
+    b"rcpt to:<e@d>\r\n",
+]
+pipelined = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                b"EHLO x\r\n", b"DATA\r\n.\r\n", ENVELOPE + b"DATA\r\ntext\r\n.\r\n", b"RSET\r\n" + ENVELOPE + b"DATA\r\n..a\r\n.\r\n",
+                ENVELOPE + b"DATA\r\na\r.\r", ENVELOPE, b"\r\n.\r\n", b"QUIT\r\n",
+            ]
+        ),
+        st.lists(st.sampled_from(RECIPIENTS), max_size=3).map(lambda more: ENVELOPE + b"".join(more) + b"DATA\r\nmany\r\n.\r\n"),
+    ),
+    max_size=8,
+).map(b"".join)  # fmt: skip
+
+
+@PROFILE
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(stream=pipelined, places=cuts)
+def test_envelopes_in_one_segment_come_to_the_same_as_line_by_line(profile, stream, places):
+    def result(chunks):
+        made = config(profile, ["deliver"])
+        made.limits.recipients = 5
+        driver = play(made, chunks, judge)
+        return driver.output, driver.events
+
+    whole = result([stream])
+    assert result([stream[index : index + 1] for index in range(len(stream))]) == whole
+    assert result(pieces(stream, places)) == whole
+
+
 @PROFILE
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stream=st.one_of(streams, st.binary(max_size=300)))
