@@ -159,7 +159,12 @@ class Loop:
             connection.abort()
 
     def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
         self._thread.join(1.0)
         if not self._thread.is_alive():
             self._loop.close()
+
+    async def _finish(self) -> None:
+        """Stop the loop once everything begun in it is done: a callback may have started the server just now."""
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        self._loop.stop()
