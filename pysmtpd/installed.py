@@ -8,6 +8,7 @@ from typing import Any
 from pysmtpd.callbacks import CALLBACK_OPTIONS, ConfigurationError, callbacks_in, check_callback
 from pysmtpd.drivers.tcl import TclEngine, overrides_from_environment
 from pysmtpd.drivers.tk import TkLink
+from pysmtpd.options import OWN_OPTIONS, read
 
 _CALL = "::pysmtpd::call"
 
@@ -78,12 +79,14 @@ class InstalledServer:
             words = self._tk.splitlist(value)
             if len(words) == 2 and words[0] == _CALL:
                 return self._engine.function_named(words[1])
-        return value
+        name = option.lstrip("-")
+        return read(name, str(value)) if name in OWN_OPTIONS else value
 
     def option_names(self) -> tuple[str, ...]:
         """Return the names of all options."""
         words = self._tk.splitlist(self._tk.call("smtpd::configure"))
-        return tuple(str(word)[1:] for word in words[::2] if str(word) != "-")
+        stock = [str(word)[1:] for word in words[::2] if str(word) != "-"]
+        return tuple(dict.fromkeys((*stock, *OWN_OPTIONS)))
 
     def start(self, myaddr: str, port: int) -> ListeningChannel:
         """Listen. Raises OSError when the address or the port cannot be had, RuntimeError when listening already."""

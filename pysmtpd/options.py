@@ -1,20 +1,116 @@
-"""The options of a server as Python gives them: names checked, values checked, put into a core ``Config``."""
+"""The options of a server, in one table: what each is called, what it may be, and how it is read from text.
+
+Python's keywords, Tcl's ``smtpd::configure -name value`` and the command line all take what stands here. Names and values are
+checked, and put into a core ``Config``; errors name the option, its value and what is allowed.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pysmtpd.callbacks import CALLBACK_OPTIONS, Callback, ConfigurationError, check_callback, put_question
 from pysmtpd.core import Accept, Config, Deliver, Session
+from pysmtpd.core.config import LOG_LEVELS
 from pysmtpd.core.events import Question, Verdict
-from pysmtpd.core.profile import QUIRKS, profile_named
+from pysmtpd.core.profile import PROFILES, QUIRKS
+from pysmtpd.core.settings import EXTENSIONS
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
+
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
+
+
+class Kind(NamedTuple):
+    """What an option may be."""
+
+    allowed: str  #: in words, for an error
+    fits: Callable[[Any], bool]
+    read: Callable[[str], Any] = str  #: makes a value of text; what it cannot read raises ValueError
+
+
+def _read_flag(text: str) -> bool:
+    if text.lower() not in _TRUE + _FALSE:
+        raise ValueError(text)
+    return text.lower() in _TRUE
+
+
+def _single_line(value: Any) -> bool:
+    return isinstance(value, str) and not any(character in value for character in "\r\n\0")
+
+
+def _at_least(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
+
+
+def _read_number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
+
+
+def _duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+FLAG = Kind("True or False", lambda value: isinstance(value, bool), _read_flag)
+LINE = Kind("a string of a single line", _single_line)
+PROFILE = Kind(f"one of {', '.join(PROFILES)}", lambda value: isinstance(value, str) and value in PROFILES)
+LEVEL = Kind(f"one of {', '.join(LOG_LEVELS)} or none", lambda value: isinstance(value, str) and value in (*LOG_LEVELS, "none"))
+COUNT = Kind("a number from 1 up", _at_least(1), int)
+COUNT_OR_NONE = Kind("a number from 1 up, or 0 for no limit", _at_least(0), int)
+SECONDS_OR_NONE = Kind("a number of seconds, or 0 for no limit", _duration, _read_number)
+
+
+class Option(NamedTuple):
+    """An option that is no callback."""
+
+    kind: Kind
+    purpose: str  #: in one line, for a list of options
+
+
+#: The options that a stock script knows by other ways: ``smtpd::configure`` and ``smtpd::start`` of Tcl have these to themselves.
+_STOCK: Mapping[str, Option] = {
+    "banner": Option(LINE, "text of the greeting"),
+    "loglevel": Option(LEVEL, "least important level that is logged"),
+    "serveraddr": Option(LINE, "what greeting, answer to HELO and goodbye show; by default the host's name"),
+}
+
+#: Ours, by name; Tcl scripts set them with ``smtpd::configure``.
+OWN_OPTIONS: Mapping[str, Option] = {
+    "profile": Option(PROFILE, "tcllib-1.5: as the stock Tcl package does; rfc5321: a modern ESMTP server"),
+    "size_limit": Option(COUNT, "octets in a message; more is 552"),
+    "line_limit": Option(COUNT, "octets in a command line; more is 500"),
+    "recipient_limit": Option(COUNT, "recipients in one mail transaction; more is 452"),
+    "error_limit": Option(COUNT_OR_NONE, "commands refused before a session is closed with 421"),
+    "idle_timeout": Option(SECONDS_OR_NONE, "seconds a client may be silent before its session is closed with 421"),
+    **{name: Option(FLAG, f"offer {keyword} (RFC {rfc})") for name, (keyword, rfc, *_) in EXTENSIONS.items()},
+    **{name: Option(FLAG, f"quirk of the stock package: {name.replace('_', ' ')}") for name in QUIRKS},
+}
+
+OPTIONS: Mapping[str, Option] = {**_STOCK, **OWN_OPTIONS}
+
+
+def check(name: str, value: Any) -> None:
+    """Raise ConfigurationError unless an option (by its name without a dash) may have this value."""
+    if name in CALLBACK_OPTIONS:
+        if value is not None and value != "":
+            check_callback(name, value)
+    elif not OPTIONS[name].kind.fits(value):
+        raise ConfigurationError(f"{name} is {value!r}: must be {OPTIONS[name].kind.allowed}")
+
+
+def read(name: str, text: str) -> Any:
+    """Return the value of an option that a text stands for. Raises ConfigurationError."""
+    kind = OPTIONS[name].kind
+    try:
+        value = kind.read(text)
+    except ValueError:
+        value = None
+    if value is None or not kind.fits(value):
+        allowed = "0 or 1" if kind is FLAG else kind.allowed
+        raise ConfigurationError(f'{name} is "{text}": must be {allowed}')
+    return value
 
 
 class Options:
-    """A server's options by their names in the stock package, and the callbacks among them.
-
-    Beside those: ``profile``, each quirk by its name, and for TLS what :mod:`pysmtpd.tls_options` lists. Options of
-    :class:`Config` are changed in place, so that live sessions see them.
+    """A server's options by name, and the callbacks among them. :class:`Config` is changed in place: live sessions see it.
 
     Arguments:
         config: the settings to keep in step.
@@ -29,6 +125,7 @@ class Options:
         self.callbacks: dict[str, Callback] = {}
         self.serveraddr = ""
         self.tls = TlsOptions()
+        self._chosen: dict[str, Any] = {}
 
     def answer(self, question: Question, session: Session) -> Verdict:
         """Put a question to the callback that answers it; a message that is welcome is kept. Never raises."""
@@ -39,7 +136,7 @@ class Options:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all options."""
-        return (*CALLBACK_OPTIONS, *_PLAIN_OPTIONS, *TLS_OPTIONS, *QUIRKS)
+        return (*CALLBACK_OPTIONS, *OPTIONS, *TLS_OPTIONS)
 
     def get(self, name: str) -> Any:
         """Return an option's value; None for a callback that is not set. Raises ConfigurationError naming the options."""
@@ -48,51 +145,42 @@ class Options:
             return self.callbacks.get(name)
         if name in TLS_OPTIONS:
             return self.tls.get(name)
-        if name in QUIRKS:
-            return getattr(self.config.profile, name)
-        return _GETTERS[name](self)
+        if name == "serveraddr":
+            return self.serveraddr
+        if name == "loglevel":
+            return self.config.log_level
+        return self.config.value(name)
 
     def set(self, values: Mapping[str, Any]) -> None:
         """Set options: all of them, or none where one is refused. Raises ConfigurationError."""
         checked = {self._known(name): value for name, value in values.items()}
         about_tls = {name: checked.pop(name) for name in tuple(checked) if name in TLS_OPTIONS}
         for name, value in checked.items():
-            _check(name, value)
+            check(name, value)
         tls = self.tls.changed(about_tls) if about_tls else self.tls
-        # The profile first: it brings a banner of its own, and the quirks it is to have may be named beside it.
-        for name in sorted(checked, key=lambda name: name != "profile"):
-            self._set(name, checked[name])
-        self.tls = tls
-        tls.put_into(self.config)
+        chosen = {}
+        for name, value in checked.items():
+            if name in CALLBACK_OPTIONS:
+                self._set_callback(name, value)
+            elif name == "loglevel":
+                self.config.log_to(value)
+            elif name == "serveraddr":
+                self.serveraddr = value
+                self.config.server_address = value or self.config.hostname
+            else:
+                chosen[name] = value
+        if chosen:
+            self._chosen.update(chosen)
+            self.config.choose(self._chosen)
+        if about_tls:
+            self.tls = tls
+            tls.put_into(self.config)
 
     def _known(self, name: str) -> str:
         bare = name.lstrip("-")
         if bare not in self.names():
             raise ConfigurationError(f'unknown option "{name}": must be one of {", ".join(self.names())}')
         return bare
-
-    def _set(self, name: str, value: Any) -> None:
-        config = self.config
-        if name in CALLBACK_OPTIONS:
-            self._set_callback(name, value)
-        elif name in QUIRKS:
-            self._use_profile(config.profile.with_quirks(**{name: value}))
-        elif name == "profile":
-            self._use_profile(profile_named(value))
-        elif name == "banner":
-            config.banner = value
-        elif name == "loglevel":
-            config.log_to(value)
-        else:
-            self.serveraddr = value
-            config.server_address = value or config.hostname
-
-    def _use_profile(self, profile: Any) -> None:
-        banner = self.config.banner
-        dialect = self.config.replies
-        self.config.use_profile(profile)
-        if self.config.replies is dialect:
-            self.config.banner = banner
 
     def _set_callback(self, name: str, value: Callback | str | None) -> None:
         if value is None or isinstance(value, str):  # the empty string, as Tcl has it
@@ -102,40 +190,7 @@ class Options:
         self.config.ask = self._always.union(CALLBACK_OPTIONS[option] for option in self.callbacks)
 
 
-def _check(name: str, value: Any) -> None:
-    if name in CALLBACK_OPTIONS:
-        if value is not None and value != "":
-            check_callback(name, value)
-    elif name in QUIRKS:
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"{name} is {value!r}: must be True or False")
-    elif not isinstance(value, str):
-        raise ConfigurationError(f"{name} is {value!r}: must be a string")
-    elif name == "profile":
-        _named(name, profile_named, value)
-    elif any(character in value for character in "\r\n\0"):
-        raise ConfigurationError(f"{name} is {value!r}: must be a single line")
-    elif name == "loglevel":
-        _named(name, Config(str, str, "").log_to, value)
-
-
 def check_port(port: object) -> None:
     """Raise ConfigurationError unless ``port`` is a port number."""
     if type(port) is not int or not 0 <= port <= 65535:
         raise ConfigurationError(f"port is {port!r}: must be a number from 0 to 65535")
-
-
-def _named(name: str, check: Callable[[str], object], value: str) -> None:
-    try:
-        check(value)
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: {error}") from None
-
-
-_GETTERS: Mapping[str, Callable[[Options], str]] = {
-    "profile": lambda options: options.config.profile.name,
-    "banner": lambda options: options.config.banner,
-    "loglevel": lambda options: options.config.log_level,
-    "serveraddr": lambda options: options.serveraddr,
-}
-_PLAIN_OPTIONS = tuple(_GETTERS)

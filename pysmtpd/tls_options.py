@@ -62,11 +62,13 @@ class TlsOptions:
 
     def put_into(self, config: Config) -> None:
         """Have a server serve with them."""
-        starttls = self._values["tls"] == "starttls"
-        config.use_tls(self._context, implicit=self._values["tls"] == "implicit", required=self._values["require_tls"])
-        extensions = {name: value for name, value in config.extensions.items() if name != "STARTTLS"}
-        config.extensions = {**extensions, "STARTTLS": ""} if starttls else extensions
-        config.commands = config.commands | {"STARTTLS"} if starttls else config.commands - {"STARTTLS"}
+        mode = self._values["tls"]
+        config.use_tls(
+            self._context,
+            implicit=mode == "implicit",
+            required=self._values["require_tls"],
+            offered=mode == "starttls",
+        )
 
     def _make_context(self) -> "Context":
         from pysmtpd.certificates import SERVER_CERTIFICATES

@@ -180,11 +180,12 @@ proc ::pysmtpd::SetOption {option value} {
             set options(usetls) [string is true -strict $value]
         }
         default {
-            if {$option ni $::smtpd::tlsopts} {
+            if {$option in $::smtpd::tlsopts} {
+                dict set options(tlsopts) $option $value
+            } elseif {![SetOwn $option $value]} {
                 return -code error -level 2 "unknown option: \"$option\": must be one of -deliverMIME, -deliver,\
                     -validate_host, -validate_recipient, -validate_sender or an option suitable to tls::init"
             }
-            dict set options(tlsopts) $option $value
         }
     }
 }
@@ -236,6 +237,10 @@ proc ::pysmtpd::Settings {} {
     }
     foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
         lappend settings {*}[CallbackSetting $name $::smtpd::options($name)]
+    }
+    variable own
+    dict for {name value} $own {
+        lappend settings option $name value $value
     }
     if {![info exists ours(deliver)]} {
         # Whatever the options say, a script's own ::smtpd::deliver has every message.

@@ -52,7 +52,7 @@ proc ::pysmtpd::Open {channel address port} {
     set number [incr serial]
     set channels($number) $channel
     set numbers($channel) $number
-    chan event $channel readable [list ::pysmtpd::Readable $number $channel]
+    Listen $number $channel
     link::opened $number $address $port $channel
 }
 
@@ -98,7 +98,7 @@ proc ::pysmtpd::Resume {number} {
     variable channels
     if {[info exists suspended($number)] && [info exists channels($number)]} {
         unset suspended($number)
-        chan event $channels($number) readable [list ::pysmtpd::Readable $number $channels($number)]
+        Listen $number $channels($number)
     }
 }
 
@@ -361,7 +361,9 @@ proc ::pysmtpd::Abandon {number} {
     variable suspended
     variable held
     variable spoken
-    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) spoken($number)
+    variable heard
+    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
+        spoken($number) heard($number)
     link::forget $number
 }
 
@@ -376,8 +378,9 @@ proc ::pysmtpd::Forget {number} {
     variable suspended
     variable held
     variable spoken
+    variable heard
     if {[info exists channels($number)]} {
         unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) channels($number) busy($number) \
-            suspended($number) held($number) spoken($number)
+            suspended($number) held($number) spoken($number) heard($number)
     }
 }

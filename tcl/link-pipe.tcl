@@ -95,7 +95,7 @@ proc ::pysmtpd::link::ready {} {
         return -code error -errorcode $code $value
     }
     set ::pysmtpd::changed 0
-    set farewell $value
+    lassign $value farewell ::pysmtpd::idle
 }
 
 # ::pysmtpd::link::look --
@@ -684,10 +684,19 @@ proc ::pysmtpd::link::Tidy {number} {
     unset -nocomplain ahead($number) begun($number)
 }
 
-# ::pysmtpd::link::forget, assign, call, unavailable --
+# ::pysmtpd::link::expire --
 #
-#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the reply for a
-#   client that cannot be served.
+#   A client has been silent for too long.
+#
+proc ::pysmtpd::link::expire {number} {
+    Send 12 $number {}
+    Flush
+}
+
+# ::pysmtpd::link::forget, assign, call, option, unavailable --
+#
+#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the value of an
+#   option of ours; the reply for a client that cannot be served.
 #
 proc ::pysmtpd::link::forget {number} {
     Tidy $number
@@ -699,6 +708,9 @@ proc ::pysmtpd::link::assign {number name values} {
 }
 proc ::pysmtpd::link::call {function arguments} {
     return [Request 8 [list $function {*}$arguments]]
+}
+proc ::pysmtpd::link::option {name} {
+    return [Request 11 [list $name]]
 }
 proc ::pysmtpd::link::unavailable {} {
     variable farewell

@@ -21,6 +21,7 @@ proc ::pysmtpd::link::ready {} {
             set ::pysmtpd::changed 1
             return -code error -errorcode {PYSMTPD CONFIGURE} $problem
         }
+        set ::pysmtpd::idle [lindex [::pysmtpd::engine::option idle_timeout] 1]
     }
 }
 
@@ -86,10 +87,18 @@ proc ::pysmtpd::link::command {number verb line} {
     Drive $number [::pysmtpd::engine::command $number $verb $line]
 }
 
-# ::pysmtpd::link::forget, assign, call, unavailable --
+# ::pysmtpd::link::expire --
 #
-#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the reply for a
-#   client that cannot be served.
+#   A client has been silent for too long.
+#
+proc ::pysmtpd::link::expire {number} {
+    Drive $number [::pysmtpd::engine::expire $number]
+}
+
+# ::pysmtpd::link::forget, assign, call, option, unavailable --
+#
+#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the value of an
+#   option of ours; the reply for a client that cannot be served.
 #
 proc ::pysmtpd::link::forget {number} {
     ::pysmtpd::engine::forget $number
@@ -99,6 +108,9 @@ proc ::pysmtpd::link::assign {number name values} {
 }
 proc ::pysmtpd::link::call {function arguments} {
     return [::pysmtpd::engine::call $function {*}$arguments]
+}
+proc ::pysmtpd::link::option {name} {
+    return [::pysmtpd::engine::option $name]
 }
 proc ::pysmtpd::link::unavailable {} {
     return [::pysmtpd::engine::unavailable]

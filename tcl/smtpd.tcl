@@ -90,7 +90,7 @@ apply {{} {
 
 apply {{folder} {
     set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
-    foreach file [list channel.tcl callbacks.tcl $link] {
+    foreach file [list channel.tcl idle.tcl callbacks.tcl options.tcl $link] {
         source [file join $folder $file]
     }
 }} [file dirname [file normalize [info script]]]
@@ -119,6 +119,9 @@ proc ::smtpd::cget {{option {}}} {
     if {"-$name" in $tlsopts} {
         return [expr {[dict exists $options(tlsopts) -$name] ? [dict get $options(tlsopts) -$name] : {}}]
     }
+    if {[::pysmtpd::IsOwn $name]} {
+        return [::pysmtpd::Own $name]
+    }
     return -code error "unknown option \"-$name\":  must be one of -[join [array names options] {, -}]"
 }
 
@@ -136,6 +139,9 @@ proc ::smtpd::configure {args} {
     if {[llength $args] == 0} {
         set all [list -loglevel [${log}::currentloglevel]]
         foreach {name value} [array get options] {
+            lappend all -$name $value
+        }
+        foreach {name value} $::pysmtpd::own {
             lappend all -$name $value
         }
         return [lappend all -]

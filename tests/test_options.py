@@ -5,7 +5,8 @@ import pytest
 from pysmtpd.callbacks import CALLBACK_OPTIONS, ConfigurationError
 from pysmtpd.core import Config
 from pysmtpd.core.profile import QUIRKS
-from pysmtpd.options import Options
+from pysmtpd.core.settings import EXTENSIONS
+from pysmtpd.options import OPTIONS, Options, read
 from pysmtpd.tls_options import TLS_OPTIONS
 
 
@@ -18,6 +19,12 @@ def test_every_option_can_be_read(options):
     assert {name: options.get(name) for name in options.names() if name not in TLS_OPTIONS} == {
         **dict.fromkeys(CALLBACK_OPTIONS),
         **dict.fromkeys(QUIRKS, False),
+        **dict.fromkeys(EXTENSIONS, True),
+        "size_limit": 268_435_456,
+        "line_limit": 131_072,
+        "recipient_limit": 100_000,
+        "error_limit": 100,
+        "idle_timeout": 300,
         "profile": "rfc5321",
         "banner": "pysmtpd",
         "loglevel": "warn",
@@ -54,6 +61,22 @@ def test_a_quirk_can_be_named_beside_the_profile_in_any_order(options):
     assert options.get("loose_paths") is True
 
 
+def test_what_was_chosen_stays_when_the_profile_changes(options):
+    options.set({"size_limit": 5, "hello_once": True, "error_limit": 7})
+    options.set({"profile": "tcllib-1.5"})
+    options.set({"profile": "rfc5321"})
+    assert (options.get("size_limit"), options.get("hello_once"), options.get("error_limit")) == (5, True, 7)
+    assert options.config.limits.message == 5
+
+
+def test_what_the_stock_dialect_does_not_have_is_off_unless_chosen(options):
+    options.set({"profile": "tcllib-1.5"})
+    assert (options.get("error_limit"), options.get("idle_timeout"), options.get("pipelining")) == (0, 0, False)
+    options.set({"pipelining": True, "idle_timeout": 60})
+    assert list(options.config.extensions) == ["SIZE", "8BITMIME", "PIPELINING"]
+    assert options.config.limits.idle == 60
+
+
 def test_a_quirk_leaves_the_banner(options):
     options.set({"banner": "mine"})
     options.set({"hello_once": True})
@@ -79,8 +102,14 @@ def test_the_server_address_falls_back_to_the_host(options):
         ({"banner": "two\r\nlines"}, ["banner", r"two\r\nlines", "single line"]),
         ({"serveraddr": "a\0"}, ["serveraddr", "single line"]),
         ({"profile": "rfc821"}, ["profile", "rfc821", "tcllib-1.5, rfc5321"]),
-        ({"profile": 5}, ["profile", "5", "string"]),
+        ({"profile": 5}, ["profile", "5", "one of tcllib-1.5, rfc5321"]),
         ({"loglevel": "loud"}, ["loglevel", "loud", "debug"]),
+        ({"size_limit": 0}, ["size_limit", "0", "a number from 1 up"]),
+        ({"size_limit": "1"}, ["size_limit", "'1'", "a number from 1 up"]),
+        ({"size_limit": True}, ["size_limit", "True", "a number from 1 up"]),
+        ({"error_limit": -1}, ["error_limit", "-1", "0 for no limit"]),
+        ({"idle_timeout": float("nan")}, ["idle_timeout", "nan", "a number of seconds"]),
+        ({"pipelining": "on"}, ["pipelining", "'on'", "True or False"]),
         ({"hello_once": 1}, ["hello_once", "1", "True or False"]),
         ({"hello_once": "yes"}, ["hello_once", "'yes'", "True or False"]),
     ],
@@ -91,6 +120,41 @@ def test_what_is_refused_is_named_with_its_value_and_what_is_allowed(options, va
     assert all(part in str(caught.value) for part in said), str(caught.value)
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("profile", "rfc5321", "rfc5321"),
+        ("banner", "hello", "hello"),
+        ("size_limit", "1000", 1000),
+        ("idle_timeout", "0", 0),
+        ("idle_timeout", "0.5", 0.5),
+        ("pipelining", "0", False),
+        ("pipelining", "Yes", True),
+        ("loose_paths", "off", False),
+    ],
+)
+def test_a_value_is_read_from_text(name, text, value):
+    assert read(name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("size_limit", "many", "a number from 1 up"),
+        ("size_limit", "0", "a number"),
+        ("pipelining", "2", "0 or 1"),
+        ("profile", "", "tcllib-1.5, rfc5321"),
+    ],
+)
+def test_text_that_stands_for_no_value_is_named_with_what_is_allowed(name, text, allowed):
+    with pytest.raises(ConfigurationError, match=f'{name} is "{text}": must be .*{allowed}'):
+        read(name, text)
+
+
+def test_every_option_says_what_it_is_for():
+    assert all(option.purpose and "\n" not in option.purpose for option in OPTIONS.values())
 
 
 def test_one_refused_value_leaves_all_as_they_were(options):

@@ -5,11 +5,12 @@ it does in the stock package.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pysmtpd.core.profile import RFC5321, Profile
-from pysmtpd.core.replies import STANDARD, STOCK, wire
+from pysmtpd.core.profile import QUIRKS, RFC5321, Profile, profile_named
+from pysmtpd.core.replies import STANDARD, STOCK, Replies, wire, without_status_codes
 from pysmtpd.core.sequence import rules_under
+from pysmtpd.core.settings import EXTENSIONS, SETTINGS, Extension
 
 if TYPE_CHECKING:
     from pysmtpd.core.tls import Context
@@ -19,9 +20,6 @@ LOG_LEVELS = ("debug", "info", "notice", "warn", "error", "critical", "alert", "
 
 #: What EHLO lists under ``tcllib-1.5``, in the stock package's order.
 STOCK_EXTENSIONS = {"SIZE": "0", "8BITMIME": ""}
-
-#: What EHLO lists otherwise: RFC 2920, RFC 6152, RFC 1870, RFC 2034. The value of SIZE is the limit.
-EXTENSIONS = {"PIPELINING": "", "8BITMIME": "", "SIZE": "", "ENHANCEDSTATUSCODES": ""}
 
 STOCK_BANNER = "tcllib smtpd 1.5"
 STOCK_SOFTWARE = "tcllib smtpd (1.5)"
@@ -47,14 +45,15 @@ STOCK_HELP: dict[str, tuple[str, ...]] = {
 
 
 class Limits:
-    """How much one client may make the server hold. RFC 5321, 4.5.3.1, names minimums; these are generous."""
+    """How much one client may make the server hold. RFC 5321, 4.5.3.1, names minimums; the defaults are generous."""
 
-    __slots__ = ("command_line", "message", "recipients")
+    __slots__ = ("command_line", "errors", "idle", "message", "recipients")
 
-    def __init__(self) -> None:
-        self.command_line = 131_072  #: octets in a command line, without its CRLF
-        self.message = 268_435_456  #: octets in a message; more is 552
-        self.recipients = 100_000  #: recipients in one mail transaction; more is 452
+    command_line: int  #: octets in a command line, without its CRLF; more is 500
+    message: int  #: octets in a message; more is 552
+    recipients: int  #: recipients in one mail transaction; more is 452
+    errors: int  #: commands refused in one session; with the last of them comes a 421. 0: no limit
+    idle: float  #: seconds that a client may be silent, for the driver to measure; then it gets a 421. 0: no limit
 
 
 class Config:
@@ -68,12 +67,14 @@ class Config:
     """
 
     __slots__ = (
+        "_base",
+        "_chosen",
         "_extensions",
+        "_script_extensions",
         "ask",
         "banner",
         "commands",
         "extension_lines",
-        "extension_lines_encrypted",
         "help",
         "hostname",
         "limits",
@@ -89,6 +90,7 @@ class Config:
         "timestamp",
         "tls",
         "tls_implicit",
+        "tls_offered",
         "tls_required",
     )
 
@@ -110,17 +112,58 @@ class Config:
         self.tls: Context | None = None  #: the server's certificate and key; without it STARTTLS is answered 454
         self.tls_implicit = False  #: every session begins with the handshake
         self.tls_required = False  #: no mail in the clear
+        self.tls_offered = False  #: EHLO lists STARTTLS
+        self._base = profile
+        self._chosen: Mapping[str, Any] = {}
+        self._script_extensions: Mapping[str, str] = STOCK_EXTENSIONS
         self.log_to("warn")
-        self.use_profile(profile)
+        self._settle()
 
     def use_profile(self, profile: Profile) -> None:
-        """Take a profile, and with it what it says of banner, extensions and replies."""
-        self.profile = profile
+        """Take a profile, and with it what it says of banner, extensions and replies; what was chosen by name stays."""
+        self._base = profile
+        self._settle()
+
+    def choose(self, values: Mapping[str, Any]) -> None:
+        """Set what differs from the defaults, in place of what was chosen before.
+
+        Arguments:
+            values: by name: ``profile`` (a name), quirks, ``banner``, and those of :mod:`pysmtpd.core.settings`.
+
+        Raises ValueError for a profile that does not exist.
+        """
+        if "profile" in values:
+            self._base = profile_named(values["profile"])
+        self._chosen = dict(values)
+        self._settle()
+
+    def value(self, name: str) -> Any:
+        """Return the value in force of what :meth:`choose` takes."""
+        if name == "profile":
+            return self.profile.name
+        if name == "banner":
+            return self.banner
+        if name in QUIRKS:
+            return getattr(self.profile, name)
+        default = SETTINGS[name]
+        return self._chosen.get(name, default.stock if self.profile.stock_replies else default.ours)
+
+    def _settle(self) -> None:
+        """Work out everything that depends on the profile and on what was chosen."""
+        quirks = {name: value for name, value in self._chosen.items() if name in QUIRKS}
+        self.profile = self._base.with_quirks(**quirks)
+        stock = self.profile.stock_replies
+        self.replies: Replies = STOCK if stock else STANDARD if self.value("enhancedstatuscodes") else without_status_codes()
+        self.banner = self._chosen.get("banner", STOCK_BANNER if stock else BANNER)
+        self.software = STOCK_SOFTWARE if stock else BANNER
+        limits = self.limits
+        limits.message = self.value("size_limit")
+        limits.command_line = self.value("line_limit")
+        limits.recipients = self.value("recipient_limit")
+        limits.errors = self.value("error_limit")
+        limits.idle = self.value("idle_timeout")
         self.hand_over(self.scripted)
-        self.replies = STOCK if profile.stock_replies else STANDARD
-        self.banner = STOCK_BANNER if profile.stock_replies else BANNER
-        self.software = STOCK_SOFTWARE if profile.stock_replies else BANNER
-        self.extensions = STOCK_EXTENSIONS if profile.stock_replies else {**EXTENSIONS, "SIZE": str(self.limits.message)}
+        self._list_extensions()
 
     def hand_over(self, verbs: frozenset[str]) -> None:
         """Leave these verbs, and no others, to the script: each command is a question, :class:`~pysmtpd.core.events.Command`."""
@@ -128,28 +171,66 @@ class Config:
         rules = rules_under(self.profile, tls_required=self.tls_required)
         self.rules = {verb: rules[verb] for verb in rules if verb not in verbs}
 
-    def use_tls(self, context: "Context | None", *, implicit: bool = False, required: bool = False) -> None:
-        """Serve with this certificate; None for none. The three settings of the class are the three arguments.
-
-        Whether STARTTLS is a command and listed by EHLO is for :attr:`commands` and :attr:`extensions` to say.
-        """
+    def use_tls(
+        self, context: "Context | None", *, implicit: bool = False, required: bool = False, offered: bool = False
+    ) -> None:
+        """Serve with this certificate; None for none. The other settings for TLS are the other arguments."""
         self.tls = context
         self.tls_implicit = implicit
         self.tls_required = required
+        self.tls_offered = offered
+        self.commands = self.commands | {"STARTTLS"} if offered else self.commands - {"STARTTLS"}
         self.hand_over(self.scripted)
+        self._list_extensions()
 
     @property
     def extensions(self) -> Mapping[str, str]:
         """What EHLO lists: keyword -> parameters, in order."""
         return self._extensions
 
-    @extensions.setter
-    def extensions(self, extensions: Mapping[str, str]) -> None:
-        self._extensions = dict(extensions)
-        lines = {keyword: wire(f"250-{keyword} {parameters}".rstrip()) for keyword, parameters in self._extensions.items()}
-        self.extension_lines = b"".join(lines.values())
-        lines.pop("STARTTLS", None)  # RFC 3207, 4.2
-        self.extension_lines_encrypted = b"".join(lines.values())
+    def extend(self, extensions: Mapping[str, str]) -> None:
+        """Take what a script lists as extensions, keyword -> parameters: in our dialect, more of them."""
+        self._script_extensions = dict(extensions)
+        self._list_extensions()
+
+    def _list_extensions(self) -> None:
+        self._extensions = self._offered(secure=False)
+        self.extension_lines = self._lines(self._extensions), self._lines(self._offered(secure=True))
+
+    def _offered(self, *, secure: bool) -> dict[str, str]:
+        stock = self.profile.stock_replies
+        offered = dict(self._script_extensions) if stock else {}
+        for name, extension in EXTENSIONS.items():
+            if self._offers(name, extension, secure):
+                offered[extension.keyword] = self._parameters(name)
+            elif name in self._chosen:
+                offered.pop(extension.keyword, None)
+        if not stock:
+            script = self._script_extensions.items()
+            offered.update({keyword: value for keyword, value in script if STOCK_EXTENSIONS.get(keyword) != value})
+        if self.tls_offered:
+            offered["STARTTLS"] = ""
+        if secure:
+            offered.pop("STARTTLS", None)  # RFC 3207, 4.2
+        return offered
+
+    def _offers(self, name: str, extension: Extension, secure: bool) -> bool:
+        return bool(
+            self.value(name)
+            and (not extension.needs or self.value(extension.needs))
+            and (extension.secure if secure else extension.clear)
+        )
+
+    def _parameters(self, name: str) -> str:
+        return str(self.limits.message) if name == "size" else ""
+
+    def _lines(self, extensions: Mapping[str, str]) -> bytes:
+        lines = [f"250-{keyword} {parameters}".rstrip() for keyword, parameters in extensions.items()]
+        if self.profile.stock_replies:
+            lines.append(self.replies.ehlo_end)
+        elif lines:
+            lines[-1] = lines[-1].replace("-", " ", 1)
+        return b"".join(map(wire, lines))
 
     def log_to(self, level: str) -> None:
         """Set the least important level that is logged; ``none`` for nothing. Raises ValueError naming the levels."""

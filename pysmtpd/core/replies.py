@@ -37,7 +37,7 @@ class Replies:
     greeting = "220 {server} {banner}; {timestamp}"
     hello = "250 {server} Hello {domain} [{client}], pleased to meet you"
     ehlo = "250-{server} Hello {domain} [{client}], pleased to meet you"
-    ehlo_end = wire("250 Ready for mail.")
+    ehlo_end = "250 Ready for mail."
     mail_ok = wire("250 OK")
     rcpt_ok = wire("250 OK")
     reset_ok = wire("250 OK")
@@ -72,6 +72,8 @@ class Replies:
     tls_required = wire("530 Must issue a STARTTLS command first")
     no_parameters = wire("501 Syntax error (no parameters allowed)")
     not_smtp = wire("421 This is an SMTP server, not an HTTP server")
+    too_many_errors = wire("421 Too many errors")
+    idle = wire("421 Idle for too long")
     unavailable = "421 {server} Service not available, closing transmission channel"
 
 
@@ -81,7 +83,6 @@ class StandardReplies(Replies):
     greeting = "220 {server} ESMTP {banner}; {timestamp}"
     hello = "250 {server} Hello {domain} [{client}]"
     ehlo = "250-{server} Hello {domain} [{client}]"
-    ehlo_end = wire("250 HELP")
     mail_ok = wire("250 2.1.0 Sender OK")
     rcpt_ok = wire("250 2.1.5 Recipient OK")
     reset_ok = wire("250 2.0.0 OK")
@@ -116,8 +117,23 @@ class StandardReplies(Replies):
     tls_required = wire("530 5.7.0 Must issue a STARTTLS command first")
     no_parameters = wire("501 5.5.4 Syntax error (no parameters allowed)")
     not_smtp = wire("421 4.7.0 This is an SMTP server, not an HTTP server")
+    too_many_errors = wire("421 4.7.0 Too many errors")
+    idle = wire("421 4.4.2 Idle for too long")
     unavailable = "421 4.3.2 {server} Service not available, closing transmission channel"
 
 
 STOCK = Replies()
 STANDARD = StandardReplies()
+
+
+def without_status_codes() -> Replies:
+    """Return our replies without the enhanced status codes (RFC 2034): for clients that are to do without."""
+    # A status code stands first where the reply code is put before it later.
+    code = re.compile(r"^(\d\d\d |)\d\.\d\.\d ")
+    plain = StandardReplies()
+    for name, text in vars(StandardReplies).items():
+        if isinstance(text, bytes):
+            setattr(plain, name, code.sub(r"\1", text.decode("ascii")).encode("ascii"))
+        elif not name.startswith("__"):
+            setattr(plain, name, code.sub(r"\1", text))
+    return plain

@@ -89,12 +89,14 @@ class Session:
         "client",
         "config",
         "domain",
+        "errors",
         "events",
         "id",
         "name",
         "options",
         "port",
         "recipients",
+        "secure",
         "seen",
         "sender",
         "tls",
@@ -112,6 +114,8 @@ class Session:
         self.id = ""  #: the id of the message being received, or received last
         self.seen = 0  #: GREETED, SENDER, RECIPIENT, ENCRYPTED
         self.tls: TlsFacts | None = None  #: what was agreed on, under TLS
+        self.secure = False  #: whether the connection is encrypted
+        self.errors = 0  #: commands refused so far
         self._buffer = LineBuffer()
         self._body: Body | None = None
         self._trace = ""
@@ -156,6 +160,15 @@ class Session:
     def receive_eof(self) -> None:
         """Take the end of the client's side. A command or a message that it cuts off is not executed."""
         self._eof = True
+
+    def time_out(self) -> None:
+        """End the session: the client has been silent for longer than ``config.limits.idle`` seconds, as the driver says.
+
+        Does nothing while a question is open, since then it is the client that waits.
+        """
+        if self._open is None and not self._closed:
+            self._out.append(self.config.replies.idle)
+            self._close("idle")
 
     @property
     def wants_input(self) -> bool:
@@ -230,7 +243,7 @@ class Session:
         outer, self._open = self._open, None
         rules = rules_under(self.config.profile).get(verb)
         if rules is None:
-            self._reply(self.config.replies.not_implemented, verb=verb)
+            self._fail(wire(self.config.replies.not_implemented.format(verb=verb)))
         elif self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
         if self._open is None:
@@ -304,7 +317,7 @@ class Session:
                     self._no_line_end(data[start:], limit)
                 return
             if end - start > limit:
-                self._out.append(self.config.replies.line_too_long)
+                self._fail(self.config.replies.line_too_long)
             else:
                 self._command(data[start:end].decode("latin-1"))
             start = end + 2
@@ -353,7 +366,7 @@ class Session:
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""
         if len(line) > limit + 1:  # the CR of its end may be there
-            self._out.append(self.config.replies.line_too_long)
+            self._fail(self.config.replies.line_too_long)
             self._buffer.drop_line(line)
         else:
             self._buffer.give_back(line, ready=False)
@@ -371,11 +384,11 @@ class Session:
         verb = line[:4].upper() if line[4:5] in _VERB_ENDS else grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches ""
         rules = config.rules.get(verb)
         if verb not in config.commands:
-            self._out.append(config.replies.unknown_command)
+            self._fail(config.replies.unknown_command)
         elif rules is None:
             self._scripted_command(verb, line)
         elif self._denied and verb != "QUIT":
-            self._out.append(config.replies.bad_sequence)
+            self._fail(config.replies.bad_sequence)
         elif not rules or self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
 
@@ -383,18 +396,18 @@ class Session:
         """Handle a verb that is not ours, or not any more."""
         config = self.config
         if verb not in config.scripted:
-            self._reply(config.replies.not_implemented, verb=verb)
+            self._fail(wire(config.replies.not_implemented.format(verb=verb)))
         elif self._denied and verb != "QUIT":
-            self._out.append(config.replies.bad_sequence)
+            self._fail(config.replies.bad_sequence)
         else:
             self._ask(Command(verb, line), b"", _nothing, partial(self._command_failed, verb))
 
     def _command_failed(self, verb: str, refusal: Refuse) -> None:
         """The script has no such command after all, or it failed, and said so in a text."""
         if refusal.text:
-            self._out.append(self.config.replies.local_error)
+            self._fail(self.config.replies.local_error)
         else:
-            self._reply(self.config.replies.not_implemented, verb=verb)
+            self._fail(wire(self.config.replies.not_implemented.format(verb=verb)))
 
     def _prelude(self, line: str) -> str:
         """Look at a session's first line, and at the first one after a body; return the line to go on with."""
@@ -409,7 +422,7 @@ class Session:
     def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
             if bool(self.seen & rule.bit) is not rule.wanted:
-                self._out.append(getattr(self.config.replies, rule.reply))
+                self._fail(getattr(self.config.replies, rule.reply))
                 if rule.log:
                     self._debug(rule.log.format(verb=verb))
                 return False
@@ -434,6 +447,14 @@ class Session:
     def _reply(self, text: str, **values: str) -> None:
         self._out.append(wire(text.format(**values)))
 
+    def _fail(self, reply: bytes) -> None:
+        """Reply with an error; with one too many of them, the session is over."""
+        self._out.append(reply)
+        self.errors += 1
+        if self.errors == self.config.limits.errors:
+            self._out.append(self.config.replies.too_many_errors)
+            self._close("too many errors")
+
     def _log(self, level: str, text: str) -> None:
         if self.config.logs(level):
             self.events.append(Log(level, one_line(text)))
@@ -452,13 +473,13 @@ class Session:
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:
         """Reply with the callback's own code and text, or with ours: ``code`` and ``text`` (which may name ``{text}``)."""
         if verdict.code is None:
-            self._out.append(free_reply(str(code), text.replace("{text}", verdict.text)))
+            self._fail(free_reply(str(code), text.replace("{text}", verdict.text)))
         else:
-            self._out.append(free_reply(str(verdict.code), verdict.text))
+            self._fail(free_reply(str(verdict.code), verdict.text))
 
     def _syntax_error(self, line: str, verb: str) -> None:
         self._debug(f'{verb} received "{line}"')
-        self._out.append(self.config.replies.syntax_error)
+        self._fail(self.config.replies.syntax_error)
 
     # Connecting and greeting
 
@@ -496,14 +517,11 @@ class Session:
         """EHLO: RFC 5321, 4.1.1.1."""
         if not self._hello(line):
             return
-        replies = self.config.replies
-        self._reply(replies.ehlo, **self._hello_values())
-        self._out.append(self._extension_lines())
-        self._out.append(replies.ehlo_end)
+        config = self.config
+        extensions = config.extension_lines[self.secure]
+        self._reply(config.replies.ehlo if extensions else config.replies.hello, **self._hello_values())
+        self._out.append(extensions)
         self._debug(f"EHLO on {self.name} from {self.domain}")
-
-    def _extension_lines(self) -> bytes:
-        return self.config.extension_lines
 
     # Encryption: the rest of it stands in pysmtpd.core.tls
 
@@ -534,6 +552,7 @@ class Session:
         self._reset()
         self.domain = ""
         self.seen = ENCRYPTED
+        self.secure = True
         self.__class__ = EncryptedSession
 
     # The mail transaction
@@ -578,7 +597,7 @@ class Session:
         if found is None:
             return
         if len(self.recipients) >= config.limits.recipients:
-            self._out.append(config.replies.too_many_recipients)
+            self._fail(config.replies.too_many_recipients)
             return
         path, address, local, _ = found
         postmaster = local.lower() == "postmaster"
@@ -603,9 +622,9 @@ class Session:
 
     def _mailbox_refused(self, verdict: Refuse) -> None:
         if verdict.code is None:
-            self._out.append(self.config.replies.mailbox_refused)
+            self._fail(self.config.replies.mailbox_refused)
         else:
-            self._out.append(free_reply(str(verdict.code), verdict.text))
+            self._fail(free_reply(str(verdict.code), verdict.text))
 
     def _plain_path(self, match: Match[str], verb: str) -> tuple[str, ...] | None:
         """As :meth:`_path`, for a path that both readings take alike."""
@@ -636,7 +655,7 @@ class Session:
         box = parse_path(path)
         if box.error and not (path == "<>" and verb == "MAIL"):
             self._debug(f"{verb} failed {box.error}")
-            self._out.append(self.config.replies.syntax_error)
+            self._fail(self.config.replies.syntax_error)
             return None
         return path, box.address(self.config.hostname), box.local, options
 
@@ -646,10 +665,10 @@ class Session:
             name, _, value = parameter.upper().partition("=")
             if verb == "MAIL" and name == "SIZE" and value.isdigit():
                 if len(value) > 20 or int(value) > self.config.limits.message:
-                    self._out.append(self.config.replies.too_large)
+                    self._fail(self.config.replies.too_large)
                     return False
             elif not (verb == "MAIL" and name == "BODY" and value in ("7BIT", "8BITMIME")):
-                self._out.append(self.config.replies.unknown_parameter)
+                self._fail(self.config.replies.unknown_parameter)
                 return False
         return True
 
@@ -671,7 +690,7 @@ class Session:
         if last == b"\r":  # the LF of this CR may still be to come
             self._unusual = _AFTER_BODY
         if body.oversize:
-            self._out.append(config.replies.too_large)
+            self._fail(config.replies.too_large)
             self._end_transaction()
             return
         if config.log_threshold == 0:
@@ -720,7 +739,7 @@ class Session:
         topic = (match[1] or "") if match else ""
         lines = self.config.help.get(topic)
         if lines is None:
-            self._reply(replies.help_unknown, topic=topic)
+            self._fail(wire(replies.help_unknown.format(topic=topic)))
             return
         for text in lines:
             self._out.append(wire(f"214-{text}"))

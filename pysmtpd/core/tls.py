@@ -216,6 +216,3 @@ class EncryptedSession(Session):
     def answer(self, verdict: Verdict, *, replied: bool = False) -> None:
         """Answer the open question. No driver can have replied already."""
         super().answer(verdict)
-
-    def _extension_lines(self) -> bytes:
-        return self.config.extension_lines_encrypted

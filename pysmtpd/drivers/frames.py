@@ -22,6 +22,8 @@ ASSIGN: Final = 6  # name, values
 CONFIGURE: Final = 7  # settings; answered by RESULT
 CALL: Final = 8  # function, arguments; answered by RESULT
 COMMAND: Final = 10  # verb, line; or nothing, to ask again: answered by RESULT, which tells whether a question is open
+OPTION: Final = 11  # the name of an option of ours; answered by RESULT
+EXPIRE: Final = 12  # the client has been silent for too long
 
 # To Tcl.
 WRITE: Final = 16  # reply bytes

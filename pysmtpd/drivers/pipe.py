@@ -99,6 +99,10 @@ class Child:
                 if words := frames.texts(payload):
                     self._perform(number, engine.command(number, *words))
                 self._result(("ok", engine.asks_more(number)))
+            case frames.EXPIRE:
+                self._perform(number, engine.expire(number))
+            case frames.OPTION:
+                self._result(engine.option(*frames.texts(payload)))
             case frames.CALL:
                 self._watch()
                 name, *arguments = frames.texts(payload)
@@ -108,7 +112,7 @@ class Child:
         self.send(frames.RESULT, 0, tcl_value(result).encode("utf-8", "surrogateescape"))
 
     def _configure(self, settings: list[str]) -> tuple[object, ...]:
-        """Take the settings; the value is what to tell clients should this process end before them."""
+        """Take the settings; the value is what to tell clients should this process end before them, and their idle time-out."""
         try:
             if settings[:2] == ["overrides", "environment"]:
                 del settings[:2]
@@ -117,7 +121,8 @@ class Child:
             self._engine.configure(zip(settings[::2], settings[1::2], strict=True))
         except (ConfigurationError, ValueError) as error:
             return "error", str(error), "PYSMTPD CONFIGURE"
-        return "ok", self._engine.config.unavailable()
+        config = self._engine.config
+        return "ok", (config.unavailable(), config.limits.idle)
 
     def _perform(self, number: int, actions: Actions) -> None:
         """Send what the script's side has to do; run Python callbacks here."""

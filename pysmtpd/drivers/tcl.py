@@ -51,7 +51,9 @@ from pysmtpd.core import (
     StartTls,
     Verdict,
 )
+from pysmtpd.core.config import STOCK_BANNER
 from pysmtpd.drivers.tcl_values import tcl_value
+from pysmtpd.options import OWN_OPTIONS, read
 
 #: What a link calls a session by.
 Key: TypeAlias = int | str
@@ -108,9 +110,9 @@ class TclEngine:
 
         Arguments:
             settings: pairs of a name and a value. ``extension`` is followed by its ``parameters``, ``help`` by each ``line``,
-                ``callback`` (an option's name) by each ``word`` of its command prefix.
+                ``callback`` (an option's name) by each ``word`` of its command prefix, ``option`` (one of ours) by its ``value``.
 
-        Raises ConfigurationError for a Python callback that cannot be found.
+        Raises ConfigurationError for a Python callback that cannot be found, and for an option's value that cannot be used.
         """
         config = self.config
         commands: list[str] = []
@@ -118,6 +120,7 @@ class TclEngine:
         extensions: dict[str, str] = {}
         texts: dict[str, list[str]] = {}
         prefixes: dict[str, list[str]] = {}
+        chosen: dict[str, Any] = {"profile": TCLLIB_1_5.name}
         current = ""
         for name, value in settings:
             match name:
@@ -126,7 +129,8 @@ class TclEngine:
                 case "server_address":
                     config.server_address = value
                 case "banner":
-                    config.banner = value
+                    if value != STOCK_BANNER:  # what a script that sets none has, in every profile
+                        chosen["banner"] = value
                 case "log_level":
                     config.log_to(value)
                 case "command":
@@ -147,15 +151,26 @@ class TclEngine:
                     current = value
                 case "word":
                     prefixes[current].append(value)
+                case "option":
+                    current = value
+                case "value":
+                    chosen[current] = read(current, value)
         config.commands = frozenset(commands)
         config.hand_over(frozenset(scripted))
-        config.extensions = extensions
+        config.extend(extensions)
+        config.choose(chosen)
         config.help = {topic: tuple(lines) for topic, lines in texts.items()}
         self._configured = {
             option: self._bound(words[1:]) for option, words in prefixes.items() if _calls_python(words) and words[1:]
         }
         self._scripted = {option for option, words in prefixes.items() if words and option not in self._configured}
         self._choose_callbacks()
+
+    def option(self, name: str) -> tuple[str, ...]:
+        """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""
+        if name not in OWN_OPTIONS:
+            return "error", f'unknown option "-{name}": must be one of -{", -".join(OWN_OPTIONS)}', "PYSMTPD OPTION"
+        return "ok", tcl_value(self.config.value(name))
 
     def _bound(self, words: list[str]) -> Callback:
         function, *arguments = self.function_named(words[0]), *words[1:]
@@ -203,6 +218,14 @@ class TclEngine:
         if live is None:
             return ()
         live.session.receive_eof()
+        return self._actions(key, live)
+
+    def expire(self, key: Key) -> Actions:
+        """The client has been silent for too long."""
+        live = self.sessions.get(key)
+        if live is None:
+            return ()
+        live.session.time_out()
         return self._actions(key, live)
 
     def forget(self, key: Key) -> None:

@@ -864,3 +864,41 @@ def test_a_command_asked_for_while_a_question_is_open_is_handled_and_the_questio
     session.answer(Accept())
     assert session.next_event() is None
     assert session.take_output() == b"250 OK\r\n"
+
+
+# ---- errors and silence
+
+
+def test_too_many_errors_end_the_session():
+    made = config()
+    made.choose({"error_limit": 3})
+    driver = Driver(made)
+    output = driver.said(b"FOO\r\nMAIL FROM:<a@b.example>\r\nNOOP\r\nHELO\r\nNOOP\r\n")
+    assert codes(output) == [500, 503, 250, 501, 421]
+    assert driver.of_type(Close) == [Close("too many errors")]
+
+
+def test_refusals_count_as_errors():
+    made = config(ask=["sender", "recipient", "deliver"])
+    made.choose({"error_limit": 2})
+    driver = Driver(made, lambda question: Refuse("no") if isinstance(question, CheckSender) else Accept())
+    assert codes(driver.said(b"EHLO a\r\n" + b"MAIL FROM:<a@b.example>\r\n" * 3)) == [250, 553, 553, 421]
+
+
+@PROFILE
+def test_a_client_that_was_silent_for_too_long_is_told(profile):
+    driver = Driver(config(profile))
+    driver.session.time_out()
+    driver.feed(b"")
+    assert codes(driver.output) == [220, 421]
+    assert driver.of_type(Close) == [Close("idle")]
+
+
+@PROFILE
+def test_a_client_that_waits_for_a_callback_is_not_silent(profile):
+    driver = Driver(config(profile, ["sender"]), late=True)
+    driver.feed(b"HELO a\r\nMAIL FROM:<a@b.example>\r\n")
+    driver.session.time_out()
+    driver.settle()
+    assert codes(driver.output) == [220, 250, 250]
+    assert not driver.closed

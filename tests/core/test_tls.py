@@ -20,9 +20,8 @@ MAIL = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
 def settings(profile="rfc5321", ask=EVERYTHING, implicit=False, required=False, **options):
     """Return the settings of a server with the test certificate."""
     made = config(profile, ask)
-    made.use_tls(make_context(TlsSettings(*LOCALHOST, **options)), implicit=implicit, required=required)
-    made.commands = made.commands | {"STARTTLS"}
-    made.extensions = {**made.extensions, "STARTTLS": ""}
+    context = make_context(TlsSettings(*LOCALHOST, **options))
+    made.use_tls(context, implicit=implicit, required=required, offered=not implicit)
     return made
 
 

@@ -1,0 +1,76 @@
+# The idle time-out: a client that is silent for too long has its session ended. The engine says how long, and what is said then.
+#
+# One timer serves all sessions, and is set again only when it has gone off.
+
+namespace eval ::pysmtpd {
+    variable idle 0          ;# seconds; 0 for no limit
+    variable heard           ;# number -> when the client was heard of last, in milliseconds
+    variable alarm {}        ;# the timer
+    array set heard {}
+}
+
+# ::pysmtpd::Listen --
+#
+#   Take what a client sends from now on, and note when, if that matters.
+#
+proc ::pysmtpd::Listen {number channel} {
+    variable idle
+    variable heard
+    variable alarm
+    if {!$idle} {
+        chan event $channel readable [list ::pysmtpd::Readable $number $channel]
+        return
+    }
+    set heard($number) [clock milliseconds]
+    chan event $channel readable [list ::pysmtpd::Hear $number $channel]
+    if {$alarm eq ""} {
+        # tclint-disable-next-line command-args
+        set alarm [after [expr {int($idle * 1000)}] ::pysmtpd::Sweep]
+    }
+}
+
+# ::pysmtpd::Hear --
+#
+#   A client sends something, and it matters when.
+#
+proc ::pysmtpd::Hear {number channel} {
+    variable heard
+    set heard($number) [clock milliseconds]
+    Readable $number $channel
+}
+
+# ::pysmtpd::Sweep --
+#
+#   End the sessions whose clients have been silent for too long; come back when the next one may have been. A session whose
+#   callback runs is not silent: there, the client waits.
+#
+proc ::pysmtpd::Sweep {} {
+    variable idle
+    variable heard
+    variable busy
+    variable alarm {}
+    if {!$idle} {
+        return
+    }
+    set now [clock milliseconds]
+    set next [expr {int($idle * 1000)}]
+    set before [expr {$now - $next}]
+    set silent {}
+    foreach {number last} [array get heard] {
+        if {[info exists busy($number)]} {
+            set heard($number) $now
+        } elseif {$last <= $before} {
+            lappend silent $number
+            unset heard($number)
+        } else {
+            set next [expr {min($next, $last - $before)}]
+        }
+    }
+    if {[array size heard]} {
+        # tclint-disable-next-line command-args
+        set alarm [after $next ::pysmtpd::Sweep]
+    }
+    foreach number $silent {
+        link::expire $number
+    }
+}

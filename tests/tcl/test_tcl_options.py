@@ -1,0 +1,100 @@
+"""Options that the stock package does not have, from a script: the profile, quirks, extensions, limits, the idle time-out."""
+
+import pytest
+from tclsh import SHELLS, Script, TclError, run
+
+STOCK_LIST = (
+    "-loglevel warn -usetls 0 -validate_recipient {} -tlsopts {} -banner {tcllib smtpd 1.5} -validate_sender {} -serveraddr {}"
+    " -validate_host {} -deliver {} -deliverMIME {} -"
+)
+
+
+@pytest.fixture(params=SHELLS)
+def script(request, tmp_path):
+    script = Script(request.param, tmp_path)
+    yield script
+    assert script.end() == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_list_of_options_is_the_stock_one_until_one_of_ours_is_set(shell, tmp_path):
+    program = "package require smtpd; puts [smtpd::configure]; smtpd::configure -profile rfc5321; puts [smtpd::configure]"
+    lines = run(tmp_path, program, shell).stdout.splitlines()
+    assert sorted(lines[0].split()) == sorted(STOCK_LIST.split())
+    assert lines[1] == lines[0].removesuffix("-") + "-profile rfc5321 -"
+
+
+def test_options_have_their_default_their_value_and_their_own_name(script):
+    assert script.eval("smtpd::cget -profile") == "tcllib-1.5"
+    assert script.eval("smtpd::cget loose_paths") == "1"
+    assert script.eval("smtpd::cget -error_limit") == "0"
+    script.eval("smtpd::configure -profile rfc5321 -hello_once 1")
+    values = script.eval("lmap name {profile hello_once loose_paths error_limit pipelining} {smtpd::cget -$name}")
+    assert values == "rfc5321 1 0 100 1"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-profile rfc821", '-profile is "rfc821": must be one of tcllib-1.5, rfc5321'),
+        ("-size_limit none", '-size_limit is "none": must be a number from 1 up'),
+        ("-hello_once maybe", '-hello_once is "maybe": must be 0 or 1'),
+        ("-pipelining {}", '-pipelining is "": must be 0 or 1'),
+    ],
+)
+def test_a_wrong_value_is_an_error_that_says_what_is_allowed_and_changes_nothing(script, words, said):
+    with pytest.raises(TclError) as caught:
+        script.eval(f"smtpd::configure {words}")
+    assert str(caught.value) == said
+    assert script.eval("smtpd::cget -profile") == "tcllib-1.5"
+    with script.client() as client:
+        assert client.expect(220).text.startswith("127.0.0.1 tcllib smtpd 1.5")
+
+
+def test_an_option_nobody_has_gets_the_stock_error(script):
+    with pytest.raises(TclError) as caught:
+        script.eval("smtpd::configure -nonsense 1")
+    assert str(caught.value).startswith('unknown option: "-nonsense": must be one of -deliverMIME, -deliver, -validate_host')
+    with pytest.raises(TclError, match='unknown option "-nonsense":  must be one of '):
+        script.eval("smtpd::cget -nonsense")
+
+
+def test_the_profile_speaks_on_the_wire_and_what_the_script_set_stays(script):
+    script.eval("set smtpd::extensions(XTEST) {a b}; smtpd::configure -profile rfc5321 -size_limit 1000 -pipelining 0")
+    with script.client() as client:
+        assert client.expect(220).text.startswith("127.0.0.1 ESMTP pysmtpd")
+        offered = client.command("EHLO client.example", 250).lines[1:]
+        assert "SIZE 1000" in offered
+        assert offered[-1] == "XTEST a b"
+        assert "PIPELINING" not in offered
+        assert client.command("MAIL FROM:<a@b.example> SIZE=1001", 552).text.startswith("5.3.4")
+    script.eval("smtpd::configure -banner mine")
+    with script.client() as client:
+        assert client.expect(220).text.startswith("127.0.0.1 ESMTP mine")
+
+
+def test_a_session_ends_with_one_error_too_many(script):
+    script.eval("smtpd::configure -error_limit 2")
+    with script.client() as client:
+        client.expect(220)
+        client.command("X", 500)
+        client.command("Y", 500)
+        assert client.rest() == b"421 Too many errors\r\n"
+
+
+def test_a_silent_client_has_its_session_ended(script):
+    script.eval("smtpd::configure -idle_timeout 0.3")
+    with script.client() as client:
+        client.expect(220)
+        client.command("NOOP", 250)
+        assert client.rest() == b"421 Idle for too long\r\n"
+    assert script.eval("array size ::pysmtpd::heard") == "0"
+
+
+def test_a_client_whose_callback_runs_is_not_silent(script):
+    script.eval("proc slow {address} {after 500 {set ::woken 1}; vwait ::woken}")
+    script.eval("smtpd::configure -idle_timeout 0.2 -validate_sender slow")
+    with script.client() as client:
+        client.expect(220)
+        client.command("MAIL FROM:<a@b.example>", 250)
+        assert client.rest() == b"421 Idle for too long\r\n"
