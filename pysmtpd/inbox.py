@@ -2,10 +2,13 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from re import Pattern
 from typing import Final, TypeAlias
 
+from pysmtpd.core import Session
+from pysmtpd.core.record import Record, record
 from pysmtpd.message import Message
 
 #: What a text is asked to be: a text itself, or a pattern that is found in it.
@@ -13,6 +16,8 @@ Asked: TypeAlias = str | Pattern[str]
 
 #: How many messages a failure lists.
 _LISTED: Final = 20
+#: How many sessions are remembered, the last ones.
+MAX_SESSIONS: Final = 50
 
 
 class NotReceived(AssertionError):  # noqa: N818 # a failed assertion of a test, and reads as one
@@ -20,18 +25,14 @@ class NotReceived(AssertionError):  # noqa: N818 # a failed assertion of a test,
 
 
 class Inbox:
-    """The messages of one server, in the order in which they were accepted.
+    """The messages of one server, in the order in which they were accepted, and the sessions they came in."""
 
-    Arguments:
-        transcript: returns what the clients did, for the text of a failure; nothing where nobody knows.
-    """
-
-    def __init__(self, transcript: Callable[[], str] = str) -> None:
+    def __init__(self) -> None:
         self._messages: list[Message] = []
         self._cleared = 0
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], object]] = []
-        self._transcript = transcript
+        self._records: deque[Record] = deque(maxlen=MAX_SESSIONS)
 
     def add(self, message: Message) -> None:
         """Take a message in, and wake those who wait."""
@@ -46,10 +47,23 @@ class Inbox:
         with self._changed:
             return list(self._messages)
 
+    def observe(self, session: Session) -> None:
+        """Have a session recorded that begins."""
+        self._records.append(record(session))
+
+    def sessions(self) -> list[Record]:
+        """Return what was said in the last sessions, oldest first."""
+        return list(self._records.copy())
+
+    def transcript(self) -> str:
+        """Return what was said in the last sessions, a heading before each."""
+        return "\n".join(f"session {n} ({each.client}:{each.port}):\n{each}" for n, each in enumerate(self.sessions(), 1))
+
     def clear(self) -> None:
-        """Forget all messages."""
+        """Forget all messages and sessions."""
         with self._changed:
             self._messages.clear()
+            self._records.clear()
             self._cleared += 1
 
     def wait_for(self, wanted: "Wanted", count: int, timeout: float) -> list[Message]:
@@ -130,8 +144,7 @@ class Inbox:
         return self._with_transcript([f"expected no message with {wanted}, got {found[0]!r}"])
 
     def _with_transcript(self, lines: list[str]) -> str:
-        transcript = self._transcript()
-        return "\n".join([*lines, "sessions:", transcript] if transcript else lines)
+        return "\n".join([*lines, self.transcript()] if self._records else lines)
 
 
 class _Search:

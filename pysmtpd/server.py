@@ -14,6 +14,7 @@ from pysmtpd.options import Options, check_port
 if TYPE_CHECKING:
     import ssl
 
+    from pysmtpd.core.record import Record
     from pysmtpd.drivers.aio import Loop
     from pysmtpd.message import Message
     from pysmtpd.stores import Store
@@ -34,7 +35,7 @@ class Server:
         port: port number; 0 for a free one.
         store: where each message is put before its client is told 250: one of :mod:`pysmtpd.stores`, or your own. A message
             that it does not take is refused with 452 (no room) or 451.
-        keep: whether :attr:`messages` has them as well.
+        keep: whether :attr:`messages` has them as well, and :attr:`sessions` what was said.
         options: as those of :func:`pysmtpd.configure`: callbacks, ``banner``, ``profile``, ...
 
     Raises ConfigurationError for options that are wrong.
@@ -46,6 +47,8 @@ class Server:
         self._store = store
         self._keeps = keep
         self._prepare(host, port, self._take)
+        if keep:
+            self.options.config.observe = self.inbox.observe
         self.configure(options)
 
     @classmethod
@@ -191,8 +194,18 @@ class Server:
         """The same as :attr:`messages`: what the program under test has sent."""
         return self.messages
 
+    @property
+    def sessions(self) -> "list[Record]":
+        """What was said in the last sessions, oldest first: ``str()`` of one is its transcript."""
+        return self.inbox.sessions()
+
+    @property
+    def transcript(self) -> str:
+        """What was said in the last sessions, as text: ``C:`` and ``S:`` before each line, a heading before each session."""
+        return self.inbox.transcript()
+
     def clear(self) -> None:
-        """Forget the messages so far."""
+        """Forget the messages and sessions so far."""
         self.inbox.clear()
 
     def wait_for(

@@ -3,13 +3,14 @@
 import asyncio
 import re
 import smtplib
+import socket
 import threading
 from datetime import UTC, datetime
 
 import pytest
 
 import pysmtpd
-from pysmtpd.inbox import Inbox, Wanted
+from pysmtpd.inbox import MAX_SESSIONS, Inbox, Wanted
 from pysmtpd.message import Message
 
 
@@ -153,11 +154,40 @@ def test_waiting_in_an_event_loop(server):
 def test_waiting_in_vain_in_an_event_loop(server):
     async def wait():
         await server.inbox.expect_none_async(Wanted(), 0)
-        inbox = Inbox(lambda: "C: QUIT")
+        inbox = Inbox()
         inbox.add(message())
         with pytest.raises(pysmtpd.NotReceived, match="expected no message with anything at all, got <Message"):
             await inbox.expect_none_async(Wanted(), 0)
-        with pytest.raises(pysmtpd.NotReceived, match=r"got 1 in 0\.01 s(?s:.*)sessions:\nC: QUIT"):
+        with pytest.raises(pysmtpd.NotReceived, match=r"got 1 in 0\.01 s"):
             await inbox.wait_for_async(Wanted(), 2, 0.01)
 
     asyncio.run(wait())
+
+
+def test_a_failure_shows_what_the_clients_did(server):
+    send(server)
+    with pytest.raises(smtplib.SMTPSenderRefused):
+        send(server, sender="a b@example.org")
+    with pytest.raises(pysmtpd.NotReceived) as failure:
+        server.wait_for(count=2, timeout=0)
+    text = str(failure.value)
+    assert "session 1 (127.0.0.1:" in text
+    assert "\nC: (a message of 24 octets)\nS: 250 2.0.0 " in text
+    assert "session 2 (127.0.0.1:" in text
+    assert re.search("C: mail FROM:<a b@example.org> size=.*\nS: 501 ", text)
+    assert text.endswith(server.transcript)
+
+
+def test_clearing_forgets_sessions(server):
+    send(server)
+    server.clear()
+    assert (server.messages, server.sessions, server.transcript) == ([], [], "")
+
+
+def test_only_the_last_sessions_are_kept(server):
+    for _ in range(MAX_SESSIONS + 3):
+        with socket.create_connection(server.addr, 10) as client:
+            client.recv(100)
+            ports = client.getsockname()[1]
+    assert len(server.sessions) == MAX_SESSIONS
+    assert server.sessions[-1].port == ports

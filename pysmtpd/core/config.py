@@ -13,6 +13,7 @@ from pysmtpd.core.sequence import rules_under
 from pysmtpd.core.settings import EXTENSIONS, SETTINGS, Extension
 
 if TYPE_CHECKING:
+    from pysmtpd.core.session import Session
     from pysmtpd.core.tls import Context
 
 #: Levels of the log, least important first: those of tcllib's logger.
@@ -81,6 +82,7 @@ class Config:
         "log_level",
         "log_threshold",
         "new_id",
+        "observe",
         "profile",
         "replies",
         "rules",
@@ -108,6 +110,8 @@ class Config:
         )  #: the verbs that are known; one without a handler is not implemented
         #: The questions somebody listens for, out of ``host sender recipient deliver``; the others are answered with yes.
         self.ask: frozenset[str] = frozenset()
+        #: What is told of each session at its start; None where nobody cares.
+        self.observe: Callable[[Session], object] | None = None
         self.scripted: frozenset[str] = frozenset()  #: verbs that a script handles, ours or its own
         self.tls: Context | None = None  #: the server's certificate and key; without it STARTTLS is answered 454
         self.tls_implicit = False  #: every session begins with the handshake

@@ -35,6 +35,7 @@ from pysmtpd.core.sequence import ENCRYPTED, GREETED, RECIPIENT, SENDER, Rule, r
 from pysmtpd.core.trace import trace_header
 
 if TYPE_CHECKING:
+    from pysmtpd.core.record import Record
     from pysmtpd.core.tls import Context, Stage, TlsFacts
 
 _VERB_ENDS: Final = ("", " ")
@@ -96,6 +97,7 @@ class Session:
         "options",
         "port",
         "recipients",
+        "record",
         "secure",
         "seen",
         "sender",
@@ -127,12 +129,15 @@ class Session:
         self._closed = False
         self._eof = False
         self._unusual = _FIRST_LINE
+        self.record: Record  # only of a session that is recorded
 
     # The driver's side
 
     def start(self) -> None:
         """Begin: ask about the host, then greet. Called once, before anything is received."""
         config = self.config
+        if config.observe is not None:
+            config.observe(self)
         if config.tls is not None and config.tls_implicit:
             self._encrypt(config.tls)
         greeting = wire(

@@ -1,0 +1,159 @@
+"""What was said in a session, kept for whoever looks into a failed test. Nothing here runs while nobody records.
+
+A session that is recorded is one of another class: :func:`record` makes it so, at its start, and no other session has a line of
+code for it. Commands and replies are kept as they pass, in a bounded list; a text is made of them when somebody asks.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from pysmtpd.core.events import Deliver
+from pysmtpd.core.replies import one_line
+from pysmtpd.core.session import Session
+
+if TYPE_CHECKING:
+    from pysmtpd.core.data import Body
+    from pysmtpd.core.tls import Context, Stage
+
+#: How many commands, replies and messages of a session are kept, the last ones.
+MAX_ENTRIES: Final = 400
+#: How many characters of a command are kept.
+MAX_LINE: Final = 500
+#: How many octets of replies that were sent together are kept, the last ones.
+MAX_REPLIES: Final = 8_192
+
+#: The client has ended its side.
+_END: Final = None
+
+
+class Record:
+    """What was said in one session: ``str()`` of it is the transcript, ``C:`` and ``S:`` before each line.
+
+    Secrets that AUTH carries are left out of it, messages are counted and not shown, control characters are escaped.
+
+    Arguments:
+        client: the client's IP address.
+        port: the client's port.
+    """
+
+    __slots__ = ("client", "entries", "port")
+
+    def __init__(self, client: str, port: int) -> None:
+        self.client = client
+        self.port = port
+        #: A command as text, replies as bytes, the size of a message as a number, None for the end of the client's side.
+        self.entries: deque[str | bytes | int | None] = deque(maxlen=MAX_ENTRIES)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the transcript, without line ends."""
+        lines = []
+        entries = self.entries.copy()  # in one step: the session may go on meanwhile
+        if len(entries) == MAX_ENTRIES:
+            lines.append("...")
+        secret = False
+        for entry in entries:
+            match entry:
+                case bytes():
+                    replies = entry.decode("latin-1").removesuffix("\r\n").split("\r\n")
+                    lines += [f"S: {one_line(reply)}" for reply in replies]
+                    secret = replies[-1].startswith("334")
+                case str():
+                    lines.append(f"C: {'(secret)' if secret else _shown(entry)}")
+                    secret = False
+                case int():
+                    lines.append(f"C: (a message of {entry} octets)" if entry >= 0 else "C: (a message)")
+                case _:
+                    lines.append("C: (end)")
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def __repr__(self) -> str:
+        return f"<session with {self.client}:{self.port}, {len(self.entries)} entries>"
+
+
+def _shown(command: str) -> str:
+    """Return a command fit to be seen: without the initial response of an AUTH (RFC 4954, 4), in UTF-8 if it is that."""
+    words = command.split(None, 2)
+    if len(words) == 3 and words[0].upper() == "AUTH" and words[2] != "=":
+        command = f"{words[0]} {words[1]} (secret)"
+    return one_line(command.encode("latin-1", "replace").decode("utf-8", "backslashreplace"))
+
+
+def record(session: Session) -> Record:
+    """Have a session recorded that has not begun yet; return the record."""
+    session.record = made = Record(session.client, session.port)
+    session.__class__ = RecordedSession
+    return made
+
+
+class _Recording(Session):
+    """What a recorded session does beside what it does anyway."""
+
+    __slots__ = ()
+
+    def _command(self, line: str) -> None:
+        self.record.entries.append(line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}... ({len(line)} octets)")
+        super()._command(line)
+
+    def _envelope(self, data: bytes, start: int) -> int:
+        end = super()._envelope(data, start)
+        if end:
+            self.record.entries.extend(data[start : end - 2].decode("latin-1").split("\r\n"))
+        return end
+
+    def _received(self, body: "Body", last: bytes) -> None:
+        super()._received(body, last)
+        question = self.question
+        self.record.entries.append(len(question.content.body) if isinstance(question, Deliver) else -1)
+
+    def receive_eof(self) -> None:
+        """Take the end of the client's side."""
+        if not self._closed:
+            self.record.entries.append(_END)
+        super().receive_eof()
+
+    def _encrypt(self, context: "Context") -> None:
+        super()._encrypt(context)
+        from pysmtpd.core.tls import EncryptedSession
+
+        self.__class__ = _encrypted(EncryptedSession)
+
+
+class RecordedSession(_Recording):
+    """A session that is recorded."""
+
+    __slots__ = ()
+
+    def take_output(self) -> bytes:
+        """Return the reply bytes since the last call."""
+        output = super().take_output()
+        if output:
+            self.record.entries.append(output[-MAX_REPLIES:])
+        return output
+
+
+def _encrypted(base: Any) -> Any:
+    """Return the class of a recorded session under TLS. Made when first asked for, since ``base`` takes long to load."""
+    if not _made:
+
+        class RecordedEncryptedSession(_Recording, base):  # type: ignore[misc] # the base is known to whoever calls
+            """A session under TLS that is recorded, in the clear."""
+
+            __slots__ = ()
+
+            _stage: "Stage"
+
+            def take_output(self) -> bytes:
+                """Return the records since the last call."""
+                if self._stage.established and self._out:
+                    self.record.entries.append(b"".join(self._out)[-MAX_REPLIES:])
+                return super().take_output()
+
+        _made.append(RecordedEncryptedSession)
+    return _made[0]
+
+
+_made: list[Any] = []
