@@ -11,6 +11,7 @@ from pysmtpd.callbacks import ConfigurationError, Refused
 from pysmtpd.version import __version__
 
 if TYPE_CHECKING:
+    from pysmtpd import aio
     from pysmtpd.inbox import NotReceived
     from pysmtpd.message import Message
     from pysmtpd.server import Server
@@ -22,6 +23,7 @@ __all__ = [
     "Refused",
     "Server",
     "__version__",
+    "aio",
     "cget",
     "configure",
     "install",
@@ -35,8 +37,10 @@ _HOMES = {"Message": "message", "NotReceived": "inbox", "Server": "server"}
 
 def __getattr__(name: str) -> Any:
     """Import what is not needed at start when it is (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "aio":
+        return import_module(f"{__name__}.aio")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -80,9 +80,9 @@ def load_module(name: str) -> ModuleType:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             places = ", ".join(place or "the working directory" for place in sys.path)
             raise ConfigurationError(f'cannot find the Python module "{name}"; looked in {places}') from None
-        raise ConfigurationError(f'cannot import the Python module "{name}": {_describe(error)}') from error
+        raise ConfigurationError(f'cannot import the Python module "{name}": {describe(error)}') from error
     except BaseException as error:
-        raise ConfigurationError(f'cannot import the Python module "{name}": {_describe(error)}') from error
+        raise ConfigurationError(f'cannot import the Python module "{name}": {describe(error)}') from error
 
 
 def callbacks_in(module: str | ModuleType) -> dict[str, Callback]:
@@ -98,11 +98,15 @@ def callbacks_in(module: str | ModuleType) -> dict[str, Callback]:
     return found
 
 
-def check_callback(name: str, function: object) -> Callback:
-    """Return ``function`` when it can be a plain callback. Raises ConfigurationError naming it when not."""
+def check_callback(name: str, function: object, *, awaits: bool = False) -> Callback:
+    """Return ``function`` when it can be a callback. Raises ConfigurationError naming it when not.
+
+    Arguments:
+        awaits: whether there is somebody to await a coroutine function.
+    """
     if not callable(function):
         raise ConfigurationError(f"{name} is {type(function).__name__} {function!r}: must be a function")
-    if _is_coroutine_function(function):
+    if not awaits and _is_coroutine_function(function):
         raise ConfigurationError(f"{name} is a coroutine function, and nothing here can await it: must be a plain function")
     return function
 
@@ -120,7 +124,8 @@ def _origin(module_name: str) -> str:
     return getattr(sys.modules.get(module_name), "__file__", None) or "no file"
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """Return what an exception is, what it says, and where it came up."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -142,27 +147,31 @@ def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdi
     Never raises: whatever a callback raises, SystemExit and KeyboardInterrupt included, refuses.
     """
     try:
-        _call(callbacks, question)
-    except Refused as refusal:
-        return Refuse(refusal.text, refusal.code)
+        call_back(callbacks, question)
     except BaseException as error:
-        return Refuse(text_of(error))
+        return refusal(error)
     return Accept()
 
 
-def _call(callbacks: Mapping[str, Callback], question: Question) -> None:
+def refusal(error: BaseException) -> Refuse:
+    """Return the verdict that an exception in a callback stands for."""
+    return Refuse(error.text, error.code) if isinstance(error, Refused) else Refuse(text_of(error))
+
+
+def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
+    """Call the callback that answers a question; return what it returns, None where there is none. Raises what it raises."""
     match question:
         case CheckHost(address) if "validate_host" in callbacks:
-            callbacks["validate_host"](address)
+            return callbacks["validate_host"](address)
         case CheckSender(address) if "validate_sender" in callbacks:
-            callbacks["validate_sender"](address)
+            return callbacks["validate_sender"](address)
         case CheckRecipient(address) if "validate_recipient" in callbacks:
-            callbacks["validate_recipient"](address)
+            return callbacks["validate_recipient"](address)
         case Deliver() if "deliverMIME" in callbacks:
             from pysmtpd.parsing import parse_message
 
-            callbacks["deliverMIME"](parse_message(question.content.text()))
+            return callbacks["deliverMIME"](parse_message(question.content.text()))
         case Deliver(sender, recipients, content) if "deliver" in callbacks:
-            callbacks["deliver"](sender, list(recipients), content.lines())
+            return callbacks["deliver"](sender, list(recipients), content.lines())
         case _:
-            pass
+            return None

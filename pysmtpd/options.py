@@ -7,10 +7,10 @@ checked, and put into a core ``Config``; errors name the option, its value and w
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pysmtpd.callbacks import CALLBACK_OPTIONS, Callback, ConfigurationError, check_callback, put_question
-from pysmtpd.core import Accept, Config, Deliver, Session
+from pysmtpd.callbacks import CALLBACK_OPTIONS, Callback, ConfigurationError, check_callback
+from pysmtpd.core import Config, Deliver, Session
 from pysmtpd.core.config import LOG_LEVELS
-from pysmtpd.core.events import Question, Verdict
+from pysmtpd.core.events import Verdict
 from pysmtpd.core.profile import PROFILES, QUIRKS
 from pysmtpd.core.settings import EXTENSIONS
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
@@ -87,11 +87,15 @@ OWN_OPTIONS: Mapping[str, Option] = {
 OPTIONS: Mapping[str, Option] = {**_STOCK, **OWN_OPTIONS}
 
 
-def check(name: str, value: Any) -> None:
-    """Raise ConfigurationError unless an option (by its name without a dash) may have this value."""
+def check(name: str, value: Any, *, awaits: bool = False) -> None:
+    """Raise ConfigurationError unless an option (by its name without a dash) may have this value.
+
+    Arguments:
+        awaits: whether a callback may be a coroutine function.
+    """
     if name in CALLBACK_OPTIONS:
         if value is not None and value != "":
-            check_callback(name, value)
+            check_callback(name, value, awaits=awaits)
     elif not OPTIONS[name].kind.fits(value):
         raise ConfigurationError(f"{name} is {value!r}: must be {OPTIONS[name].kind.allowed}")
 
@@ -115,24 +119,21 @@ class Options:
     Arguments:
         config: the settings to keep in step.
         keep: what takes each message that the callbacks welcome, before its client is told; it may refuse still.
+        awaits: whether a callback may be a coroutine function.
     """
 
-    def __init__(self, config: Config, keep: Callable[[Deliver, Session], Verdict] | None = None) -> None:
+    def __init__(
+        self, config: Config, keep: Callable[[Deliver, Session], Verdict] | None = None, *, awaits: bool = False
+    ) -> None:
         self.config = config
         self.keep = keep
+        self._awaits = awaits
         self._always = frozenset({"deliver"} if keep else ())
         config.ask = self._always
         self.callbacks: dict[str, Callback] = {}
         self.serveraddr = ""
         self.tls = TlsOptions()
         self._chosen: dict[str, Any] = {}
-
-    def answer(self, question: Question, session: Session) -> Verdict:
-        """Put a question to the callback that answers it; a message that is welcome is kept. Never raises."""
-        verdict = put_question(self.callbacks, question)
-        if self.keep is not None and isinstance(question, Deliver) and isinstance(verdict, Accept):
-            return self.keep(question, session)
-        return verdict
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all options."""
@@ -156,7 +157,7 @@ class Options:
         checked = {self._known(name): value for name, value in values.items()}
         about_tls = {name: checked.pop(name) for name in tuple(checked) if name in TLS_OPTIONS}
         for name, value in checked.items():
-            check(name, value)
+            check(name, value, awaits=self._awaits)
         tls = self.tls.changed(about_tls) if about_tls else self.tls
         chosen = {}
         for name, value in checked.items():

@@ -28,16 +28,18 @@ class Client:
     """One connection.
 
     Arguments:
-        address: host and port.
+        address: host and port, or the path of a UNIX socket.
         receive_buffer: octets the kernel keeps for us at most, for clients that do not read.
     """
 
     def __init__(self, address, receive_buffer=None):
-        self.socket = socket.socket()
+        local = isinstance(address, str)
+        self.socket = socket.socket(socket.AF_UNIX if local else socket.AF_INET)
         self.socket.settimeout(DEADLINE)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not local:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.socket.connect(address)
         except OSError:

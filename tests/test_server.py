@@ -80,6 +80,7 @@ def test_in_a_with_statement_it_listens_and_afterwards_nothing_is_left():
         client.hello()
         assert client.mail(body=".dot\r\n", sender="<a@example.org>").code == 250
         assert server.url == f"smtp://127.0.0.1:{server.port}"
+    client.expect(421)
     client.expect_end()
     client.close()
     assert threading.active_count() == before

@@ -86,7 +86,7 @@ class Log(NamedTuple):
 class Close(NamedTuple):
     """The session is over: flush, then close the connection."""
 
-    reason: str  #: ``quit``, ``end of input``, ``not SMTP``, ``too many errors``, ``idle`` or ``TLS failure``
+    reason: str  #: ``quit``, ``end of input``, ``not SMTP``, ``too many errors``, ``idle``, ``shutdown`` or ``TLS failure``
 
 
 class Accept:

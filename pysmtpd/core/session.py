@@ -175,6 +175,13 @@ class Session:
             self._out.append(self.config.replies.idle)
             self._close("idle")
 
+    def shut_down(self) -> None:
+        """End the session: the server goes away (RFC 5321, 3.8). An open question is dropped."""
+        if not self._closed:
+            self._open = None
+            self._out.append(self.config.unavailable())
+            self._close("shutdown")
+
     @property
     def wants_input(self) -> bool:
         """Whether reading on makes sense now: false while a question is open and after the end."""

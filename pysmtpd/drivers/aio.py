@@ -1,170 +1,214 @@
-"""The asyncio driver: a protocol per connection, and a thread that runs the loop for those who have none."""
+"""The asyncio driver: a protocol per connection, in the user's own event loop.
+
+Nothing is awaited per command. A task is made only for a callback that returned something to await; until that is done the
+session waits, and nothing more is read from its client.
+"""
 
 import asyncio
-import atexit
+import concurrent.futures
 import socket
-import threading
-from collections.abc import Callable, Coroutine
-from typing import assert_never
+from collections.abc import Awaitable
+from typing import Any, cast
 
-from pysmtpd.core import CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Session, StartTls
-from pysmtpd.options import Options
-
-#: How much is received at once, in octets.
-READ_SIZE = 262_144
+from pysmtpd.callbacks import refusal
+from pysmtpd.core import Verdict
+from pysmtpd.drivers.conversation import BACKLOG, READ_SIZE, SWEEP, YES, Conversation, Service
 
 
-class Connection(asyncio.BufferedProtocol):
-    """One connection, and its session.
+class Connection(Conversation, asyncio.BufferedProtocol):
+    """One connection.
 
     Arguments:
-        options: the server's settings and callbacks.
-        log: what takes a line for the log.
-        live: the open connections, this one among them while it is one.
-        buffer: where bytes are received; all connections of a loop share one, since it is emptied before the next is read.
-            Without it every read would allocate, and give back, as much as could have come.
+        hub: what it shares with the others.
     """
 
-    __slots__ = ("_buffer", "_live", "_log", "_options", "_session", "_transport")
+    __slots__ = ("_at_end", "_hub", "_stuck", "_transport", "_waiting")
 
-    def __init__(self, options: Options, log: Callable[[Log], None], live: "set[Connection]", buffer: memoryview) -> None:
-        self._live = live
-        self._options = options
-        self._log = log
-        self._buffer = buffer
+    def __init__(self, hub: "Hub") -> None:
+        super().__init__(hub.service)
+        self._hub = hub
+        self._at_end = False  # the client has ended its side
+        self._stuck = False  # the client does not read its replies
+        self._waiting: asyncio.Future[Any] | None = None  # for a callback
         self._transport: asyncio.Transport
-        self._session: Session
+
+    # What asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected: greet it."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 # servers of streams make no other
-        self._transport = transport
-        self._live.add(self)
-        address, port = transport.get_extra_info("peername")[:2]
-        address = address.removeprefix("::ffff:") if "." in address else address
-        self._session = Session(self._options.config, address, port, f"{address}:{port}")
-        self._session.start()
-        self._go_on()
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        self._hub.came()
+        self.begin(transport.get_extra_info("peername"), self._hub.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._live.discard(self)
-
-    def abort(self) -> None:
-        """Break the connection off: the server goes away."""
-        self._transport.abort()
+        self.closing = True
+        self.service.live.discard(self)
+        self._hub.gone()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to put what comes."""
-        return self._buffer
+        return self._hub.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
-        session = self._session
-        session.receive(bytes(self._buffer[:nbytes]))
-        if session.events:
-            self._go_on()
-        elif output := session.take_output():
-            self._transport.write(output)
+        if not self.closing:
+            self.heard = self._hub.time()
+            self.take(bytes(self._hub.buffer[:nbytes]))
 
     def eof_received(self) -> bool:
         """The client has ended its side; what it asked for is still answered, then the session closes the connection."""
-        self._session.receive_eof()
-        self._go_on()
+        self._at_end = True
+        if not self.closing:
+            self.take_end()
+        else:
+            self._transport.close()
         return True
 
     def pause_writing(self) -> None:
         """The client does not read its replies: read no more of its commands until it does."""
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._stuck = True
+        self._watch()
 
     def resume_writing(self) -> None:
         """The client has read its replies."""
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._stuck = False
+        self.heard = self._hub.time()
+        self._watch()
 
-    def _go_on(self) -> None:
-        """The driver's loop, as :mod:`pysmtpd.core` has it."""
-        session = self._session
-        while True:
-            event = session.next_event()
-            output = session.take_output()
-            if output:
-                self._transport.write(output)
-            match event:
-                case None:
-                    return
-                case Log():
-                    self._log(event)
-                case Close():
-                    self._transport.close()
-                    return
-                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command() | StartTls():
-                    session.answer(self._options.answer(event, session))
-                case _:
-                    assert_never(event)
+    # What the conversation needs
+
+    def write(self, data: bytes) -> None:
+        """Send replies; the transport keeps what does not go at once."""
+        transport = self._transport
+        transport.write(data)
+        if transport.is_closing():
+            self.closing = True
+
+    def finish(self) -> None:
+        """Close the connection once everything written has gone out, and the client, having seen it, ends its side."""
+        self.heard = self._hub.time()
+        if self._at_end or not self._transport.can_write_eof():
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+            self._watch()
+
+    def abort(self) -> None:
+        """Break the connection off, now."""
+        self.closing = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._transport.abort()
+
+    def _watch(self) -> None:
+        """Read what comes while that makes sense: while there is something to send, nothing is read."""
+        transport = self._transport
+        if transport.is_closing() or self._at_end:
+            return
+        wanted = not self._stuck and (self.closing or self.session.wants_input)
+        if wanted != transport.is_reading():
+            if wanted:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def wait_for(self, result: object) -> Verdict | None:
+        """Wait for what can be awaited, and for a ``concurrent.futures.Future``; take anything else for a yes."""
+        if isinstance(result, concurrent.futures.Future):
+            result = asyncio.wrap_future(result, loop=self._hub.loop)
+        if not isinstance(result, Awaitable):
+            return YES
+        self._waiting = self._hub.loop.create_task(_outcome(result))
+        self._waiting.add_done_callback(self._resume)
+        self._watch()
+        return None
+
+    def _resume(self, task: "asyncio.Future[Verdict]") -> None:
+        self._waiting = None
+        if not task.cancelled():
+            self.answered(task.result())
+            self._watch()
 
 
-class Loop:
-    """An event loop in a daemon thread, and the sockets it serves."""
+async def _outcome(result: Awaitable[object]) -> Verdict:
+    """Await what a callback has returned; whatever it raises refuses, SystemExit and KeyboardInterrupt included."""
+    try:
+        await result
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return refusal(error)
+    except BaseException as error:
+        return refusal(error)
+    return YES
 
-    def __init__(self, options: Options, log: Callable[[Log], None]) -> None:
-        self._options = options
-        self._log = log
-        self._buffer = memoryview(bytearray(READ_SIZE))
-        self._loop = asyncio.new_event_loop()
+
+class Hub:
+    """What the connections of one server share in an event loop.
+
+    Arguments:
+        service: options, log and live connections.
+        loop: the event loop, to be used from its own thread only.
+    """
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        self.service = service
+        self.loop = loop
+        self.time = loop.time
+        self.buffer = memoryview(bytearray(READ_SIZE))  #: where bytes are received: emptied before the next socket is read
         self._servers: dict[socket.socket, asyncio.Server] = {}
-        self._live: set[Connection] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="pysmtpd", daemon=True)
-        self._thread.start()
-        atexit.register(self._end)
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] = loop.create_future()
 
-    def serve(self, listener: socket.socket) -> None:
+    async def serve(self, listener: socket.socket) -> None:
         """Accept connections on a listening socket from now on."""
-        self._do(self._serve(listener))
-
-    async def _serve(self, listener: socket.socket) -> None:
-        self._servers[listener] = await self._loop.create_server(
-            lambda: Connection(self._options, self._log, self._live, self._buffer), sock=listener
-        )
+        listener.setblocking(False)
+        local = listener.family not in (socket.AF_INET, socket.AF_INET6)
+        create = self.loop.create_unix_server if local else self.loop.create_server
+        self._servers[listener] = await create(lambda: Connection(self), sock=listener, backlog=BACKLOG)
 
     def release(self, listener: socket.socket) -> None:
-        """Stop accepting and close the listening socket; connections stay. May be called from a callback."""
-        if threading.current_thread() is self._thread and listener in self._servers:
-            self._servers.pop(listener).close()
-        else:
-            self._do(self._release(listener))
+        """Close a listening socket; connections stay."""
+        server = self._servers.pop(listener, None)
+        if server is not None:
+            server.close()
 
-    async def _release(self, listener: socket.socket) -> None:
-        self._servers.pop(listener).close()
-
-    def _do(self, work: Coroutine[None, None, None]) -> None:
-        """Do something in the loop: at once, or in a callback, which runs there itself, as soon as it is over."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        if threading.current_thread() is not self._thread:
-            future.result()
-
-    def close(self) -> None:
-        """End: listeners, live sessions, the loop and its thread. Not to be called from a callback, which the thread runs."""
-        if threading.current_thread() is self._thread:
-            raise RuntimeError("a callback cannot close the server that runs it: call stop instead")
-        atexit.unregister(self._end)
-        self._do(self._abandon())
-        self._end()
-
-    async def _abandon(self) -> None:
+    async def close(self) -> None:
+        """End: listeners and live sessions. Callbacks that are being awaited are cancelled."""
         for listener in list(self._servers):
-            self._servers.pop(listener).close()
-        for connection in list(self._live):
-            connection.abort()
+            self.release(listener)
+        try:
+            self.service.say_goodbye()
+            await asyncio.sleep(0)  # what was written goes out
+            self.service.abort()
+            if self.service.live:
+                self._empty = self.loop.create_future()
+                await self._empty
+        finally:
+            if not self._ended.done():
+                self._ended.set_result(None)
 
-    def _end(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
-        self._thread.join(1.0)
-        if not self._thread.is_alive():
-            self._loop.close()
+    async def ended(self) -> None:
+        """Wait until the hub has been closed."""
+        await asyncio.shield(self._ended)
 
-    async def _finish(self) -> None:
-        """Stop the loop once everything begun in it is done: a callback may have started the server just now."""
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
-        self._loop.stop()
+    def came(self) -> None:
+        """A connection has come: from now on, look whether it is idle."""
+        if self._timer is None:
+            self._timer = self.loop.call_later(SWEEP, self._sweep)
+
+    def gone(self) -> None:
+        """A connection has gone."""
+        if self.service.live:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def _sweep(self) -> None:
+        self._timer = self.loop.call_later(self.service.sweep(self.time()), self._sweep)

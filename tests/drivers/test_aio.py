@@ -1,128 +1,147 @@
-"""The asyncio driver: connections that leave, stall, or do not read."""
+"""The asyncio driver: callbacks that are awaited, in asyncio's own event loop and in uvloop's."""
 
-import socket
+import asyncio
+import concurrent.futures
 import threading
 
 import pytest
-from smtp_client import Client
+from python_server import InLoop, InUvloop
+from smtp_client import DEADLINE, Client
 
-from pysmtpd.server import Server
-
-TRANSACTION = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
-
-
-@pytest.fixture
-def running():
-    """A function that starts a server with options and returns its address."""
-    made = Server()
-
-    def start(**options):
-        made.configure(options)
-        return made.start("127.0.0.1", 0).getsockname()
-
-    yield start
-    made.stop()
+from pysmtpd import Refused
 
 
-def test_a_session_in_one_segment_half_closed_gets_all_its_replies(running):
-    with Client(running()) as client:
-        client.send(b"EHLO x\r\n" + TRANSACTION + b"x\r\n.\r\nQUIT\r\nNOOP\r\n")
-        client.end()
-        client.expect(220, 250, 250, 250, 354, 250, 221)
-        client.expect_end()
+@pytest.fixture(params=[InLoop, InUvloop], ids=["asyncio", "uvloop"])
+def make(request):
+    """A function that makes a server with options, not started."""
+    made = []
+
+    def make(**options):
+        made.append(request.param(**options))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.end()
 
 
-def test_one_octet_at_a_time(running):
-    got = []
-    with Client(running(deliver=lambda *words: got.append(words))) as client:
-        for octet in b"EHLO x\r\n" + TRANSACTION + b"..x\r\n.\r\nQUIT\r\n":
-            client.send(bytes([octet]))
-        client.expect(220, 250, 250, 250, 354, 250, 221)
-    assert got[0][2][4:] == [".x"]
+def test_coroutine_functions_are_callbacks(make):
+    seen = []
 
+    async def check(address):
+        await asyncio.sleep(0)
+        seen.append(address)
 
-@pytest.mark.parametrize("leave", ["close", "reset", "end"])
-def test_a_client_that_leaves_in_data_delivers_nothing(running, leave):
-    got = []
-    address = running(deliver=lambda *words: got.append(words))
-    with Client(address) as client:
-        client.hello()
-        client.send(TRANSACTION + b"half\r\n.")
-        client.expect(250, 250, 354)
-        getattr(client, leave)()
-        if leave == "end":
-            client.expect_end()
-    with Client(address) as client:
+    async def deliver(sender, recipients, lines):
+        await asyncio.sleep(0)
+        seen.append(lines[-1])
+
+    made = make(validate_host=check, validate_sender=check, validate_recipient=check, deliver=deliver)
+    with Client(made.start().getsockname()) as client:
         client.hello()
         assert client.mail().code == 250
-    assert len(got) == 1
+        client.quit()
+    assert seen == ["127.0.0.1", "a@example.org", "b@example.org", "hello"]
+    assert len(made.server.messages) == 1
 
 
-def test_a_client_that_does_not_read_is_throttled_and_loses_nothing(running):
-    address = running()
-    with Client(address, receive_buffer=4096) as client:
-        client.expect(220)
-        sent, stuck = client.send_until_stuck(b"NOOP\r\n", limit=40_000_000)
-        assert stuck, f"{sent} octets were taken"
-        with Client(address) as other:
-            other.hello()
-            assert other.mail().code == 250
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        client.end()
-        assert client.rest().count(b"250 ") == sent // 6
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(1), KeyboardInterrupt(), ZeroDivisionError("x"), Refused(451, "later"), asyncio.CancelledError(), TimeoutError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_an_awaited_callback_raises_refuses_and_the_loop_lives(make, error):
+    async def deliver(*_):
+        await asyncio.sleep(0)
+        raise error
+
+    with Client(make(deliver=deliver).start().getsockname()) as client:
+        client.hello()
+        for _ in range(2):
+            assert client.mail().code == (451 if isinstance(error, Refused) else 554)
+        client.quit()
 
 
-def test_the_goodbye_arrives_with_more_behind_the_quit(running):
-    address = running()
-    for size in (10, 300_000):
-        with Client(address) as client:
-            client.expect(220)
-            client.send(b"QUIT\r\n" + b"NOOP\r\n" * (size // 6))
-            client.expect(221)
-            client.expect_end()
+def test_replies_keep_their_order_while_a_callback_is_awaited_and_nobody_else_waits(make):
+    go_on = []
 
+    async def check(address):
+        event = asyncio.Event()
+        go_on.append((asyncio.get_running_loop(), event))
+        await event.wait()
 
-def test_an_http_request_is_turned_away(running):
-    with Client(running()) as client:
-        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        client.expect(220, 421)
+    address = make(validate_sender=check).start().getsockname()
+    with Client(address) as client, Client(address) as other:
+        client.hello()
+        client.send("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n")
+        other.hello()
+        other.command("NOOP", 250)
+        loop, event = go_on[0]
+        loop.call_soon_threadsafe(event.set)
+        client.expect(250, 250, 354, 250, 221)
         client.expect_end()
 
 
-def test_a_partial_line_stalls_nobody(running):
-    address = running()
-    with Client(address) as slow, Client(address) as other:
-        slow.expect(220)
-        slow.send("EHLO fo")
-        other.hello()
-        slow.send("o\r\n")
-        slow.expect(250)
+def test_a_client_that_leaves_meanwhile_harms_nobody(make):
+    entered, go_on = threading.Event(), threading.Event()
 
+    async def check(address):
+        entered.set()
+        await asyncio.to_thread(go_on.wait, DEADLINE)
 
-def test_callbacks_run_one_at_a_time_in_the_servers_thread(running):
-    threads, depth = set(), []
-
-    def check(_):
-        depth.append(1)
-        threads.add(threading.current_thread().name)
-        assert len(depth) == 1
-        depth.pop()
-
-    address = running(validate_sender=check)
-    clients = [Client(address) for _ in range(20)]
-    for client in clients:
+    made = make(validate_sender=check)
+    address = made.start().getsockname()
+    with Client(address) as client:
         client.hello()
         client.send("MAIL FROM:<a@b>\r\n")
-    for client in clients:
-        client.expect(250)
-        client.close()
-    assert threads == {"pysmtpd"}
+        assert entered.wait(DEADLINE)
+        client.reset()
+    with Client(address) as other:
+        other.hello()
+        go_on.set()
+        other.command("MAIL FROM:<a@b>", 250)
+        other.quit()
 
 
-def test_a_large_body_arrives_as_sent(running):
-    got = []
-    body = bytes(octet for octet in range(256) if octet not in b"\r\n") * 20_000
-    with Client(running(deliver=lambda *words: got.append(words))) as client:
+def test_anything_that_can_be_awaited_will_do(make):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+
+        def deliver(sender, *_):
+            if sender == "<thread@b>":
+                return pool.submit(int, "1")
+            if sender == "<refused@b>":
+                return pool.submit(int, "x")
+            return asyncio.ensure_future(asyncio.sleep(0))
+
+        made = make(deliver=deliver)
+        with Client(made.start().getsockname()) as client:
+            client.hello()
+            assert client.mail("<thread@b>").code == 250
+            assert client.mail("<future@b>").code == 250
+            assert "invalid literal" in client.mail("<refused@b>").text
+            client.quit()
+    assert [message.sender for message in made.server.messages] == ["thread@b", "future@b"]
+
+
+def test_close_cancels_callbacks_that_are_awaited(make):
+    entered, cancelled = threading.Event(), []
+
+    async def deliver(*_):
+        entered.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    made = make(deliver=deliver)
+    with Client(made.start().getsockname()) as client:
         client.hello()
-        assert client.mail(body=b"a\r\n" + body + b"\r\n").code == 250
-    assert got[0][2][4:] == ["a", body.decode("latin-1")]
+        client.send("MAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\nDATA\r\n.\r\n")
+        client.expect(250, 250, 354)
+        assert entered.wait(DEADLINE)
+        made.close()
+        client.expect(421)
+        client.expect_end()
+    assert cancelled == [True]
+    assert made.server.messages == []

@@ -1,0 +1,235 @@
+"""What the two servers for Python have in common: options, where they listen, and what they do with a message."""
+
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from pysmtpd import clock, listening
+from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
+from pysmtpd.drivers.conversation import Service
+from pysmtpd.inbox import Inbox
+from pysmtpd.options import Options
+
+if TYPE_CHECKING:
+    import ssl
+
+    from pysmtpd.core.record import Record
+    from pysmtpd.message import Message
+    from pysmtpd.stores import Store
+
+
+class BaseServer:
+    """One server: its options, where it listens, and the messages it has received.
+
+    Arguments:
+        host: address or host name to listen on; empty for all interfaces; an absolute path for a UNIX socket.
+        port: port number; 0 for a free one.
+        sock: a socket of yours to listen on instead; bound, and closed when the server stops.
+        store: where each message is put before its client is told 250: one of :mod:`pysmtpd.stores`, or your own. A message
+            that it does not take is refused with 452 (no room) or 451.
+        keep: whether :attr:`messages` has them as well, and :attr:`sessions` what was said.
+        options: as those of :func:`pysmtpd.configure`: callbacks, ``banner``, ``profile``, ...
+
+    Raises ConfigurationError for options that are wrong.
+    """
+
+    _awaits = False  # whether callbacks may be coroutine functions
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        sock: socket.socket | None = None,
+        store: "Store | None" = None,
+        keep: bool = True,
+        **options: Any,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._given = sock
+        self._store = store
+        self._keeps = keep
+        self.inbox = Inbox()
+        self.options = Options(
+            Config(clock.timestamp, clock.new_id, socket.gethostname()),
+            self._take if keep or store is not None else None,
+            awaits=self._awaits,
+        )
+        self.has_stopped = threading.Event()
+        self._listener: socket.socket | None = None
+        self._service = Service(self.options, print_log)
+        if keep:
+            self.options.config.observe = self.inbox.observe
+        self.configure(options)
+
+    @classmethod
+    def default(cls) -> Self:
+        """Return a server as the module's own ``start`` uses one: on port 25, and keeping no messages."""
+        return cls("", 25, keep=False)
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Set options. Raises ConfigurationError naming the option, its value and what is allowed."""
+        self.options.set(values)
+
+    def cget(self, option: str) -> Any:
+        """Return the value of an option, ``socket`` (while listening) included. Raises ConfigurationError."""
+        if option.lstrip("-") == "socket" and self._listening():
+            return self._listener
+        return self.options.get(option)
+
+    def option_names(self) -> tuple[str, ...]:
+        """Return the names of all options."""
+        return self.options.names()
+
+    # Where it is
+
+    @property
+    def host(self) -> str:
+        """The address, as a client on this machine can use it, or the path. Raises RuntimeError when not listening."""
+        return listening.host_of(self._name())
+
+    @property
+    def hostname(self) -> str:
+        """The same as :attr:`host`."""
+        return self.host
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 for a UNIX socket. Raises RuntimeError when not listening."""
+        name = self._name()
+        return int(name[1]) if isinstance(name, tuple) else 0
+
+    @property
+    def addr(self) -> tuple[str, int]:
+        """Host and port, as ``socket.create_connection`` takes them."""
+        return self.host, self.port
+
+    @property
+    def url(self) -> str:
+        """``smtp://HOST:PORT``; ``smtps:`` under implicit TLS; or ``unix:PATH``."""
+        return listening.url_of(self._name(), "smtps" if self.options.get("tls") == "implicit" else "smtp")
+
+    def client_context(self, *, certificate: bool = False) -> "ssl.SSLContext":
+        """Return a context for clients of this server: it trusts the test authority, and the server's ``certfile`` if it has one.
+
+        Host names are checked, so a bad test certificate is refused for what is bad about it.
+
+        Arguments:
+            certificate: have the client show the test certificate for clients.
+        """
+        import ssl
+
+        from pysmtpd.certificates import CA, CLIENT
+
+        context = ssl.create_default_context(cafile=CA)
+        if certfile := self.options.get("certfile"):
+            context.load_verify_locations(certfile)
+        if certificate:
+            context.load_cert_chain(*CLIENT)
+        return context
+
+    def _name(self) -> Any:
+        if self._listener is None or not self._listening():
+            raise RuntimeError("the server is not listening: call start, or use it in a with statement")
+        return self._listener.getsockname()
+
+    def _listening(self) -> bool:
+        """Tell whether it listens. In the child of a fork it does not: there the socket is closed."""
+        return self._listener is not None and self._listener.fileno() >= 0
+
+    def _open_listener(self, myaddr: str | None, port: int | None) -> socket.socket:
+        if self._listening():
+            raise RuntimeError(f"smtpd service already running on {self._name()}")
+        if myaddr is None and port is None and self._given is not None:
+            given, self._given = self._given, None
+            return listening.adopt(given)
+        myaddr = self._host if myaddr is None else myaddr
+        listener = listening.listen(myaddr, self._port if port is None else port)
+        if myaddr and not listening.is_path(myaddr):
+            self.options.set({"serveraddr": myaddr})
+        return listener
+
+    def _has_started(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.has_stopped.clear()
+        self._log("notice", f"smtpd service started on {listener.getsockname()}")
+
+    def _take_listener(self) -> socket.socket | None:
+        """Return the listening socket that is to be closed, and note that it is; None when there is none."""
+        listener, self._listener = self._listener, None
+        if listener is None or listener.fileno() < 0:
+            return None
+        listening.remove_path(listener.getsockname())
+        self._log("notice", "smtpd service stopped")
+        return listener
+
+    def stopped(self) -> bool:
+        """Tell whether the server was stopped, and not started since."""
+        return self.has_stopped.is_set()
+
+    def wait_stopped(self, timeout: float | None) -> bool:
+        """Wait until the server is stopped, for ``timeout`` seconds or without end; tell whether it was."""
+        return self.has_stopped.wait(timeout)
+
+    # What it has received
+
+    @property
+    def messages(self) -> "list[Message]":
+        """The messages accepted so far, oldest first."""
+        return self.inbox.messages()
+
+    @property
+    def outbox(self) -> "list[Message]":
+        """The same as :attr:`messages`: what the program under test has sent."""
+        return self.messages
+
+    @property
+    def sessions(self) -> "list[Record]":
+        """What was said in the last sessions, oldest first: ``str()`` of one is its transcript."""
+        return self.inbox.sessions()
+
+    @property
+    def transcript(self) -> str:
+        """What was said in the last sessions, as text: ``C:`` and ``S:`` before each line, a heading before each session."""
+        return self.inbox.transcript()
+
+    def clear(self) -> None:
+        """Forget the messages and sessions so far."""
+        self.inbox.clear()
+
+    def _take(self, event: Deliver, session: Session) -> Verdict:
+        """Take a message that is welcome: into the store, then among the messages."""
+        from datetime import UTC, datetime
+
+        from pysmtpd.message import Message
+
+        recipients = tuple(path[1:-1] for path in event.recipients)
+        peer = session.client, session.port
+        now = datetime.now(UTC)
+        message = Message(
+            event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now, tls=session.tls
+        )
+        verdict: Verdict = Accept()
+        if self._store is not None:
+            from pysmtpd import stores
+
+            verdict = stores.put(
+                self._store, message, event.content.trace, self.options.config.replies, lambda text: self._log("error", text)
+            )
+        if self._keeps and isinstance(verdict, Accept):
+            self.inbox.add(message)
+        return verdict
+
+    def _log(self, level: str, text: str) -> None:
+        if self.options.config.logs(level):
+            print_log(Log(level, text))
+
+
+def print_log(event: Log) -> None:
+    """Write a line of the log to stderr; where that is gone, to nobody."""
+    with suppress(OSError, ValueError):
+        print(f"[{clock.time_of_day()} smtpd {event.level}] {event.text}", file=sys.stderr, flush=True)

@@ -1,0 +1,225 @@
+"""What a driver for Python does with one session: the loop that :mod:`pysmtpd.core` writes down. No bytes are moved here.
+
+The drivers ``selector`` and ``aio`` each have a subclass of :class:`Conversation`. It tells what the client sent
+(:meth:`~Conversation.take`, :meth:`~Conversation.take_end`), and does what only it can: write, finish, abort, and wait for a
+callback that has not answered yet.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, assert_never
+
+from pysmtpd.callbacks import call_back, refusal
+from pysmtpd.core import (
+    Accept,
+    CheckHost,
+    CheckRecipient,
+    CheckSender,
+    Close,
+    Command,
+    Deliver,
+    Log,
+    Question,
+    Refuse,
+    Session,
+    StartTls,
+    Verdict,
+)
+from pysmtpd.options import Options
+
+#: How much is received at once, in octets.
+READ_SIZE: Final = 262_144
+
+#: How many clients the system lets wait to be accepted.
+BACKLOG: Final = 4096
+
+#: Seconds between the end of a session and that of its connection, at most. In between the client may read its last replies;
+#: what it still sends is thrown away, since a connection closed over unread octets is reset, and the replies lost with it.
+LINGER: Final = 5.0
+
+#: Seconds between two looks at who has been idle for too long, at most.
+SWEEP: Final = 1.0
+
+#: The verdict of a callback that has returned.
+YES: Final = Accept()
+
+
+def verdict_of(future: Any) -> Verdict:
+    """Return the verdict that a finished future holds: an exception refuses."""
+    try:
+        future.result()
+    except BaseException as error:
+        return refusal(error)
+    return YES
+
+
+class Service:
+    """What the conversations of one server share.
+
+    Arguments:
+        options: the server's settings and callbacks.
+        log: what takes a line for the log.
+    """
+
+    def __init__(self, options: Options, log: Callable[[Log], None]) -> None:
+        self.options = options
+        self.log = log
+        self.live: set[Conversation] = set()  #: the open connections
+
+    def sweep(self, now: float) -> float:
+        """End what has been idle for too long; return the seconds until the next time."""
+        idle = self.options.config.limits.idle
+        for conversation in list(self.live):
+            if conversation.closing:
+                if now - conversation.heard > LINGER:
+                    conversation.abort()
+            elif idle and now - conversation.heard > idle:
+                conversation.time_out(now)
+        return min(SWEEP, idle / 4) if idle else SWEEP
+
+    def say_goodbye(self) -> None:
+        """End all sessions, since the server goes away, and say so to each client that can take a reply (RFC 5321, 3.8)."""
+        for conversation in list(self.live):
+            conversation.say_goodbye()
+
+    def abort(self) -> None:
+        """Break all connections off."""
+        for conversation in list(self.live):
+            conversation.abort()
+
+    def warn(self, text: str) -> None:
+        """Log what went wrong on the way to a session."""
+        if self.options.config.logs("error"):
+            self.log(Log("error", text))
+
+
+class Conversation:
+    """One session, and what its driver has to know of it.
+
+    Arguments:
+        service: what it shares with the others.
+    """
+
+    __slots__ = ("closing", "heard", "service", "session")
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.heard = 0.0  #: when something came last, or when the session ended; by the driver's clock, in seconds
+        self.closing = False  #: the session has ended: what comes is thrown away
+        self.session: Session
+
+    # What a driver tells
+
+    def begin(self, peer: Any, now: float) -> None:
+        """A client has connected: greet it.
+
+        Arguments:
+            peer: the client's address as its socket gives it; anything but a tuple where the socket is a file.
+            now: the time by the driver's clock.
+        """
+        address, port = peer[:2] if isinstance(peer, tuple) else ("local", 0)
+        address = address.removeprefix("::ffff:") if "." in address else address
+        self.heard = now
+        self.service.live.add(self)
+        self.session = Session(self.service.options.config, address, port, f"{address}:{port}")
+        self.session.start()
+        self.go_on()
+
+    def take(self, data: bytes) -> None:
+        """The client has sent something. Not to be called any more when :attr:`closing`."""
+        session = self.session
+        session.receive(data)
+        if session.events:
+            self.go_on()
+        elif output := session.take_output():
+            self.write(output)
+
+    def take_end(self) -> None:
+        """The client has ended its side; what it asked for is still answered, then the session closes the connection."""
+        self.session.receive_eof()
+        self.go_on()
+
+    def time_out(self, now: float) -> None:
+        """The client has been idle for too long: say so and close, unless it is us for whom it waits."""
+        if self.session.question is None:
+            self.heard = now
+            self.session.time_out()
+            self.go_on()
+
+    def say_goodbye(self) -> None:
+        """The server goes away: say so."""
+        if not self.closing:
+            self.session.shut_down()
+            self.go_on()
+
+    def answered(self, verdict: Verdict) -> None:
+        """A callback that was waited for has come to its end."""
+        if self.session.question is not None:
+            self._settle(self.session.question, verdict)
+            if not self.closing:
+                self.go_on()
+
+    # The loop
+
+    def go_on(self) -> None:
+        """Go on with the session as far as possible: next event, flush, resolve, answer."""
+        session = self.session
+        while True:
+            event = session.next_event()
+            output = session.take_output()
+            if output:
+                self.write(output)
+                if self.closing:  # there was nobody to write to
+                    return
+            match event:
+                case None:
+                    return
+                case Log():
+                    self.service.log(event)
+                case Close():
+                    self.closing = True
+                    self.finish()
+                    return
+                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command() | StartTls():
+                    verdict = self._put(event)
+                    if verdict is None:
+                        return
+                    self._settle(event, verdict)
+                case _:
+                    assert_never(event)
+
+    def _put(self, question: Question) -> Verdict | None:
+        """Call the callback that answers a question; return its verdict, or None when that is still to come.
+
+        Never raises: whatever a callback raises, SystemExit and KeyboardInterrupt included, refuses.
+        """
+        try:
+            result = call_back(self.service.options.callbacks, question)
+            return YES if result is None else self.wait_for(result)
+        except BaseException as error:
+            return refusal(error)
+
+    def _settle(self, question: Question, verdict: Verdict) -> None:
+        """Answer the open question; a message that is welcome is kept before its client hears of it."""
+        keep = self.service.options.keep
+        if keep is not None and isinstance(question, Deliver) and not isinstance(verdict, Refuse):
+            verdict = keep(question, self.session)
+        self.session.answer(verdict)
+
+    # What a driver does
+
+    def write(self, data: bytes) -> None:
+        """Send replies; what does not go at once goes later, and nothing more is read until it has."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Close the connection once everything written has gone out."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Break the connection off, now."""
+        raise NotImplementedError
+
+    def wait_for(self, result: object) -> Verdict | None:
+        """Look at what a callback returned. Where it promises an answer, read no more, see to it that :meth:`answered` is
+        called, and return None; anything else is a yes."""
+        raise NotImplementedError

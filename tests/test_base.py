@@ -1,0 +1,177 @@
+"""What both servers for Python have in common, on each driver."""
+
+import os
+import socket
+
+import pytest
+from python_server import KINDS
+from smtp_client import Client
+
+from pysmtpd import ConfigurationError
+
+
+@pytest.fixture(params=KINDS)
+def make(request):
+    """A function that makes a server, driven by each driver for Python in turn."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(KINDS[request.param](*arguments, **options))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.end()
+
+
+def test_the_address_in_every_form(make):
+    made = make()
+    listener = made.start()
+    server = made.server
+    assert (server.host, server.port) == server.addr == listener.getsockname()
+    assert server.hostname == "127.0.0.1"
+    assert server.url == f"smtp://127.0.0.1:{server.port}"
+    with Client(server.addr) as client:
+        client.hello()
+        assert client.mail().code == 250
+    assert [message.sender for message in server.messages] == ["a@example.org"]
+    assert len(server.outbox) == 1
+
+
+def test_without_listening_there_is_no_address(make):
+    server = make().server
+    for name in ("host", "port", "addr", "url"):
+        with pytest.raises(RuntimeError, match="not listening"):
+            getattr(server, name)
+
+
+def test_over_ipv6(make):
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    made = make("::1")
+    made.start()
+    with socket.create_connection(made.server.addr) as client:
+        client.sendall(b"EHLO [IPv6:::1]\r\nQUIT\r\n")
+        replies = client.makefile("rb").read()
+    assert b"Hello [IPv6:::1] [::1]" in replies
+    assert made.server.url == f"smtp://[::1]:{made.server.port}"
+
+
+def test_over_a_unix_socket(make, tmp_path):
+    path = str(tmp_path / "mail")
+    seen = []
+    made = make(path, validate_host=seen.append)
+    made.start()
+    assert (made.server.host, made.server.port, made.server.url) == (path, 0, f"unix:{path}")
+    with Client(made.server.host) as client:
+        client.hello()
+        assert client.mail().code == 250
+        client.quit()
+    assert seen == ["local"]
+    assert made.server.messages[0].peer == ("local", 0)
+
+
+def test_on_a_socket_of_ones_own(make):
+    own = socket.socket()
+    own.bind(("127.0.0.1", 0))
+    where = own.getsockname()
+    made = make(sock=own)
+    assert made.start() is own
+    with Client(where) as client:
+        client.hello()
+    made.close()
+    with pytest.raises(ConnectionRefusedError):
+        Client(where)
+
+
+def test_a_second_start_names_the_address(make):
+    made = make()
+    port = made.start().getsockname()[1]
+    with pytest.raises(RuntimeError, match=f"already running on .*{port}"):
+        made.start()
+
+
+def test_a_port_in_use_is_named_and_nothing_is_left(make):
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        made = make("127.0.0.1", port)
+        loops = len(os.listdir("/proc/self/fd")) - before - 1
+        with pytest.raises(OSError, match=f"127.0.0.1, port {port}.*in use"):
+            made.start()
+    assert len(os.listdir("/proc/self/fd")) == before + loops
+    made.start()
+
+
+def test_stopped_is_false_until_it_is_and_again_from_the_next_start(make):
+    made = make()
+    made.stop()
+    assert not made.server.stopped()
+    made.start()
+    assert not made.server.stopped()
+    assert not made.server.wait_stopped(0)
+    made.stop()
+    assert made.server.stopped()
+    assert made.server.wait_stopped(0)
+    made.start()
+    assert not made.server.stopped()
+
+
+def test_live_sessions_outlive_stop(make):
+    made = make()
+    where = made.start().getsockname()
+    with Client(where) as client:
+        client.hello()
+        made.stop()
+        with pytest.raises(ConnectionRefusedError):
+            Client(where)
+        assert client.mail().code == 250
+        client.quit()
+
+
+def test_close_tells_live_sessions_and_frees_everything(make):
+    made = make()
+    made.start()  # once: event loops open things of their own then
+    made.close()
+    before = len(os.listdir("/proc/self/fd"))
+    where = made.start().getsockname()
+    clients = [Client(where) for _ in range(20)]
+    for client in clients:
+        client.hello()
+    clients[0].send("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhalf")
+    clients[0].expect(250, 250, 354)
+    made.close()
+    for client in clients:
+        client.expect(421)
+        client.expect_end()
+        client.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert made.server.messages == []
+
+
+def test_it_starts_again_after_close_and_keeps_its_messages(make):
+    made = make()
+    for count in range(1, 4):
+        with Client(made.start().getsockname()) as client:
+            client.hello()
+            client.mail()
+            assert len(made.server.messages) == count
+        made.close()
+        made.close()
+    made.server.clear()
+    assert made.server.messages == []
+
+
+def test_without_keeping(make):
+    made = make(keep=False)
+    with Client(made.start().getsockname()) as client:
+        client.hello()
+        assert client.mail().code == 250
+    assert made.server.messages == []
+
+
+def test_wrong_options_are_named(make):
+    with pytest.raises(ConfigurationError, match="no_such"):
+        make(no_such=1)
+    with pytest.raises(ConfigurationError, match="sock is 5"):
+        make(sock=5).start()
