@@ -80,6 +80,7 @@ OWN_OPTIONS: Mapping[str, Option] = {
     "recipient_limit": Option(COUNT, "recipients in one mail transaction; more is 452"),
     "error_limit": Option(COUNT_OR_NONE, "commands refused before a session is closed with 421"),
     "idle_timeout": Option(SECONDS_OR_NONE, "seconds a client may be silent before its session is closed with 421"),
+    "lmtp": Option(FLAG, "speak LMTP (RFC 2033): LHLO, and one reply for each recipient"),
     **{name: Option(FLAG, f"offer {keyword} (RFC {rfc})") for name, (keyword, rfc, *_) in EXTENSIONS.items()},
     **{name: Option(FLAG, f"quirk of the stock package: {name.replace('_', ' ')}") for name in QUIRKS},
 }

@@ -5,7 +5,7 @@ import pytest
 from pysmtpd.callbacks import CALLBACK_OPTIONS, ConfigurationError
 from pysmtpd.core import Config
 from pysmtpd.core.profile import QUIRKS
-from pysmtpd.core.settings import EXTENSIONS
+from pysmtpd.core.settings import SETTINGS
 from pysmtpd.options import OPTIONS, Options, read
 from pysmtpd.tls_options import TLS_OPTIONS
 
@@ -19,12 +19,7 @@ def test_every_option_can_be_read(options):
     assert {name: options.get(name) for name in options.names() if name not in TLS_OPTIONS} == {
         **dict.fromkeys(CALLBACK_OPTIONS),
         **dict.fromkeys(QUIRKS, False),
-        **dict.fromkeys(EXTENSIONS, True),
-        "size_limit": 268_435_456,
-        "line_limit": 131_072,
-        "recipient_limit": 100_000,
-        "error_limit": 100,
-        "idle_timeout": 300,
+        **{name: setting.ours for name, setting in SETTINGS.items()},
         "profile": "rfc5321",
         "banner": "pysmtpd",
         "loglevel": "warn",

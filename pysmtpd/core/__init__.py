@@ -29,6 +29,7 @@ from pysmtpd.core.events import (
     Log,
     Question,
     Refuse,
+    RefuseSome,
     StartTls,
     Verdict,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Profile",
     "Question",
     "Refuse",
+    "RefuseSome",
     "Session",
     "StartTls",
     "Verdict",

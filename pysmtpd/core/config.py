@@ -26,7 +26,13 @@ STOCK_BANNER = "tcllib smtpd 1.5"
 STOCK_SOFTWARE = "tcllib smtpd (1.5)"
 BANNER = "pysmtpd"
 
-STOCK_COMMANDS = ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "HELP")
+STOCK_COMMANDS = frozenset({"EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "HELP"})
+
+#: What a client that pipelines sends at once.
+_TRANSACTION = frozenset({"RSET", "MAIL", "RCPT", "DATA"})
+
+#: Verbs that our dialect recognizes (502) where it does not have them (500 for all others): RFC 5321, 4.2.4.
+_RECOGNIZED = frozenset({"AUTH", "BDAT", "ETRN", "EXPN", "SAML", "SEND", "SOML", "STARTTLS", "TURN", "VRFY"})
 
 #: What HELP says, by topic, in the stock package's words.
 STOCK_HELP: dict[str, tuple[str, ...]] = {
@@ -71,6 +77,7 @@ class Config:
         "_base",
         "_chosen",
         "_extensions",
+        "_script_commands",
         "_script_extensions",
         "ask",
         "banner",
@@ -79,10 +86,13 @@ class Config:
         "help",
         "hostname",
         "limits",
+        "lmtp",
         "log_level",
         "log_threshold",
         "new_id",
         "observe",
+        "offered",
+        "plain_sequence",
         "profile",
         "replies",
         "rules",
@@ -105,9 +115,6 @@ class Config:
         self.server_address = hostname  #: what the greeting, the answer to HELO and the goodbye show
         self.limits = Limits()
         self.help = dict(STOCK_HELP)  #: topic -> lines
-        self.commands: frozenset[str] = frozenset(
-            STOCK_COMMANDS
-        )  #: the verbs that are known; one without a handler is not implemented
         #: The questions somebody listens for, out of ``host sender recipient deliver``; the others are answered with yes.
         self.ask: frozenset[str] = frozenset()
         #: What is told of each session at its start; None where nobody cares.
@@ -119,6 +126,7 @@ class Config:
         self.tls_offered = False  #: EHLO lists STARTTLS
         self._base = profile
         self._chosen: Mapping[str, Any] = {}
+        self._script_commands = STOCK_COMMANDS
         self._script_extensions: Mapping[str, str] = STOCK_EXTENSIONS
         self.log_to("warn")
         self._settle()
@@ -160,20 +168,41 @@ class Config:
         self.replies: Replies = STOCK if stock else STANDARD if self.value("enhancedstatuscodes") else without_status_codes()
         self.banner = self._chosen.get("banner", STOCK_BANNER if stock else BANNER)
         self.software = STOCK_SOFTWARE if stock else BANNER
+        self.lmtp: bool = self.value("lmtp")
         limits = self.limits
         limits.message = self.value("size_limit")
         limits.command_line = self.value("line_limit")
         limits.recipients = self.value("recipient_limit")
         limits.errors = self.value("error_limit")
         limits.idle = self.value("idle_timeout")
-        self.hand_over(self.scripted)
         self._list_extensions()
+        self.hand_over(self._script_commands, self.scripted)
 
-    def hand_over(self, verbs: frozenset[str]) -> None:
-        """Leave these verbs, and no others, to the script: each command is a question, :class:`~pysmtpd.core.events.Command`."""
-        self.scripted = verbs
-        rules = rules_under(self.profile, tls_required=self.tls_required)
-        self.rules = {verb: rules[verb] for verb in rules if verb not in verbs}
+    def hand_over(self, commands: frozenset[str], scripted: frozenset[str]) -> None:
+        """Take what a script says of the verbs.
+
+        Arguments:
+            commands: those it knows, beside those our extensions bring.
+            scripted: those among them, and no others, that it handles itself: each command is a question,
+                :class:`~pysmtpd.core.events.Command`. One that nobody handles is not implemented.
+        """
+        self._script_commands = commands
+        self.scripted = scripted
+        ours = {verb for name in self.offered for verb in EXTENSIONS[name].verbs}
+        if self.tls_offered or "STARTTLS" in commands:
+            ours.add("STARTTLS")
+        if self.lmtp:  # RFC 2033, 4.1
+            commands = commands - {"EHLO", "HELO"} | {"LHLO"}
+        self.commands = commands | ours | (frozenset() if self.profile.stock_replies else _RECOGNIZED)
+        handled = (STOCK_COMMANDS | {"LHLO"} | ours) - scripted
+        rules = rules_under(self.is_on, tls_required=self.tls_required)
+        self.rules = {verb: rules[verb] for verb in rules if verb in handled}
+        #: Whether nothing but MAIL and RCPT must go before DATA, and a script handles none of them.
+        self.plain_sequence = self.rules.keys() >= _TRANSACTION <= self.commands and not self.tls_required
+
+    def is_on(self, name: str) -> bool:
+        """Tell whether a quirk or a setting is on."""
+        return bool(self.value(name))
 
     def use_tls(
         self, context: "Context | None", *, implicit: bool = False, required: bool = False, offered: bool = False
@@ -183,9 +212,8 @@ class Config:
         self.tls_implicit = implicit
         self.tls_required = required
         self.tls_offered = offered
-        self.commands = self.commands | {"STARTTLS"} if offered else self.commands - {"STARTTLS"}
-        self.hand_over(self.scripted)
         self._list_extensions()
+        self.hand_over(self._script_commands, self.scripted)
 
     @property
     def extensions(self) -> Mapping[str, str]:
@@ -198,6 +226,12 @@ class Config:
         self._list_extensions()
 
     def _list_extensions(self) -> None:
+        #: The settings whose extensions are offered, be it only in clear text or only encrypted.
+        self.offered = frozenset(
+            name
+            for name, extension in EXTENSIONS.items()
+            if self._offers(name, extension, secure=False) or self._offers(name, extension, secure=True)
+        )
         self._extensions = self._offered(secure=False)
         self.extension_lines = self._lines(self._extensions), self._lines(self._offered(secure=True))
 
@@ -205,7 +239,7 @@ class Config:
         stock = self.profile.stock_replies
         offered = dict(self._script_extensions) if stock else {}
         for name, extension in EXTENSIONS.items():
-            if self._offers(name, extension, secure):
+            if self._offers(name, extension, secure=secure):
                 offered[extension.keyword] = self._parameters(name)
             elif name in self._chosen:
                 offered.pop(extension.keyword, None)
@@ -218,7 +252,7 @@ class Config:
             offered.pop("STARTTLS", None)  # RFC 3207, 4.2
         return offered
 
-    def _offers(self, name: str, extension: Extension, secure: bool) -> bool:
+    def _offers(self, name: str, extension: Extension, *, secure: bool) -> bool:
         return bool(
             self.value(name)
             and (not extension.needs or self.value(extension.needs))

@@ -22,7 +22,7 @@ class Content(NamedTuple):
     """A received message: the trace lines this server adds, and what the client sent after DATA."""
 
     trace: str  #: the trace header (RFC 5321, 4.4), lines joined by LF, none after the last
-    body: bytes  #: the message as the client meant it: dots unstuffed, line ends as ``newline``, the last one included
+    body: bytes  #: the message as meant: dots unstuffed, line ends as ``newline``, the last one included; BDAT's as it is
     newline: bytes  #: how lines end in ``body``: LF where any line end was taken for one, else CRLF
 
     def text(self) -> bytes:
@@ -33,7 +33,9 @@ class Content(NamedTuple):
             return head
         if self.newline != b"\n":
             body = with_lf(body) or body.replace(b"\r\n", b"\n")
-        return b"%b\n%b" % (head, body[:-1])  # a body ends with a line end, always
+        if body.endswith(b"\n"):  # the last chunk of BDAT need not
+            body = body[:-1]
+        return b"%b\n%b" % (head, body)
 
     def lines(self) -> list[str]:
         """Return the whole message as the stock package's list of lines, one character per octet."""

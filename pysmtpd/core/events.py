@@ -3,9 +3,11 @@
 They would be frozen dataclasses, were it not for the ten milliseconds that module adds to the start of every program.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from pysmtpd.core.data import Content
+from pysmtpd.core.envelope import Envelope
 
 
 class CheckHost(NamedTuple):
@@ -48,6 +50,7 @@ class Deliver(NamedTuple):
     recipients: tuple[str, ...]  #: the forward-paths in their angle brackets
     content: Content  #: the trace header and the message
     id: str  #: the name the message has in the trace header and in the reply
+    envelope: Envelope  #: who sent it, how, and with what parameters
 
     @property
     def kind(self) -> str:
@@ -105,6 +108,12 @@ class Refuse(NamedTuple):
     code: int | None = None  #: a reply code from 400 to 599 chosen by the callback, or the question's own when ``None``
 
 
+class RefuseSome(NamedTuple):
+    """Verdict on a message: no for some of its recipients, yes for the others. What LMTP is for; SMTP has one reply for all."""
+
+    refusals: Mapping[str, Refuse]  #: by the forward-path in its angle brackets; at least one
+
+
 Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver | Command | StartTls
 Event: TypeAlias = Question | Log | Close
-Verdict: TypeAlias = Accept | Refuse
+Verdict: TypeAlias = Accept | Refuse | RefuseSome

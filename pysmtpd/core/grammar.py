@@ -48,7 +48,7 @@ CONTROLS: Final = Pattern(r"[\x00\r\n\x1b]")
 
 # RFC 5321, 4.1.1.1: helo = "HELO" SP Domain CRLF; ehlo = "EHLO" SP ( Domain / address-literal ) CRLF.
 # Stock takes any run of word characters, dots and dashes; address literals (4.1.3) are ours.
-HELLO: Final = Pattern(rf"(?:HELO|EHLO)[{_TCL_SPACE}]+([-.{_TCL_WORD}]+|\[[0-9A-Za-z.:-]+\])[{_TCL_SPACE}]*\Z", re.IGNORECASE)
+HELLO: Final = Pattern(rf"(?:HELO|[EL]HLO)[{_TCL_SPACE}]+([-.{_TCL_WORD}]+|\[[0-9A-Za-z.:-]+\])[{_TCL_SPACE}]*\Z", re.IGNORECASE)
 #: RFC 5321, 4.5.3.1.2: a domain name is at most 255 octets.
 MAX_HELLO_NAME: Final = 255
 
@@ -85,7 +85,8 @@ _DOMAIN: Final = (
     r"|\[[\x21-\x5a\x5e-\x7e]+\])"
 )
 _ROUTE: Final = rf"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"
-_PARAMETERS: Final = r"((?: +[A-Za-z0-9][A-Za-z0-9-]*(?:=[\x21-\x3c\x3e-\x7e]+)?)*) *"
+# esmtp-value = 1*(%d33-60 / %d62-126); RFC 6531, 3.3, adds UTF-8.
+_PARAMETERS: Final = r"((?: +[A-Za-z0-9][A-Za-z0-9-]*(?:=[\x21-\x3c\x3e-\x7e\x80-\xff]+)?)*) *"
 
 # RFC 5321, 4.1.1.2: mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF. Space after the colon is tolerated.
 MAIL: Final = Pattern(rf"MAIL FROM: ?<(?:{_ROUTE}({_LOCAL}@{_DOMAIN})|)>{_PARAMETERS}\Z", re.IGNORECASE)

@@ -13,6 +13,7 @@ from pysmtpd.core.session import Session
 
 if TYPE_CHECKING:
     from pysmtpd.core.data import Body
+    from pysmtpd.core.session import Taker
     from pysmtpd.core.tls import Context, Stage
 
 #: How many commands, replies and messages of a session are kept, the last ones.
@@ -98,13 +99,13 @@ class _Recording(Session):
         self.record.entries.append(line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}... ({len(line)} octets)")
         super()._command(line)
 
-    def _envelope(self, data: bytes, start: int) -> int:
-        end = super()._envelope(data, start)
+    def _pipelined(self, data: bytes, start: int) -> int:
+        end = super()._pipelined(data, start)
         if end:
             self.record.entries.extend(data[start : end - 2].decode("latin-1").split("\r\n"))
         return end
 
-    def _received(self, body: "Body", last: bytes) -> None:
+    def _received(self, body: "Body | Taker", last: bytes) -> None:
         super()._received(body, last)
         question = self.question
         self.record.entries.append(len(question.content.body) if isinstance(question, Deliver) else -1)
@@ -148,8 +149,8 @@ def _encrypted(base: Any) -> Any:
 
             def take_output(self) -> bytes:
                 """Return the records since the last call."""
-                if self._stage.established and self._out:
-                    self.record.entries.append(b"".join(self._out)[-MAX_REPLIES:])
+                if self._stage.established and self.out:
+                    self.record.entries.append(b"".join(self.out)[-MAX_REPLIES:])
                 return super().take_output()
 
         _made.append(RecordedEncryptedSession)

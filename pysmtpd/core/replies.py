@@ -44,6 +44,7 @@ class Replies:
     noop_ok = wire("250 OK")
     send_data = wire('354 Enter mail, end with "." on a line by itself')
     delivered = "250 {id} Message accepted for delivery"
+    delivered_to = "250 {recipient} {id} Message accepted for delivery"
     goodbye = "221 {server} Service closing transmission channel"
     help_end = wire("214 End of HELP")
     help_unknown = '504 HELP topic "{topic}" unknown.'
@@ -63,6 +64,13 @@ class Replies:
     no_sender = wire("503 bad sequence: no sender specified")
     no_recipient = wire("503 bad sequence: no recipient specified")
     unknown_parameter = wire("555 MAIL FROM/RCPT TO parameters not recognized or not implemented")
+    bad_parameter = wire("501 Syntax error in parameters or arguments")
+    chunks_open = wire("503 bad sequence of commands")
+    chunk_ok = "250 {size} octets received"
+    verified = "250 <{address}>"
+    cannot_verify = wire("252 Cannot VRFY user, but will accept message and attempt delivery")
+    cannot_expand = wire("252 Cannot EXPN list, but will accept message and attempt delivery")
+    not_ascii = wire("553 Requested action not taken: mailbox name not allowed")
     line_too_long = wire("500 Line too long")
     too_large = wire("552 Message exceeds the size limit")
     too_many_recipients = wire("452 Too many recipients")
@@ -89,6 +97,7 @@ class StandardReplies(Replies):
     noop_ok = wire("250 2.0.0 OK")
     send_data = wire("354 End data with <CR><LF>.<CR><LF>")
     delivered = "250 2.0.0 {id} Message accepted for delivery"
+    delivered_to = "250 2.1.5 {recipient} {id} Message accepted for delivery"
     goodbye = "221 2.0.0 {server} Service closing transmission channel"
     help_end = wire("214 2.0.0 End of HELP")
     help_unknown = '504 5.5.1 HELP topic "{topic}" unknown'
@@ -108,6 +117,13 @@ class StandardReplies(Replies):
     no_sender = wire("503 5.5.1 Send MAIL first")
     no_recipient = wire("503 5.5.1 Send RCPT first")
     unknown_parameter = wire("555 5.5.4 Parameter not recognized")
+    bad_parameter = wire("501 5.5.4 Syntax error in a parameter")
+    chunks_open = wire("503 5.5.1 The last chunk has not come yet")
+    chunk_ok = "250 2.0.0 {size} octets received"
+    verified = "250 2.1.5 <{address}>"
+    cannot_verify = wire("252 2.1.5 Cannot verify; will take the message and try")
+    cannot_expand = wire("252 2.1.5 Cannot expand; will take the message and try")
+    not_ascii = wire("553 5.6.7 An address that is not ASCII needs SMTPUTF8")
     line_too_long = wire("500 5.5.6 Line too long")
     too_large = wire("552 5.3.4 Message exceeds the size limit")
     too_many_recipients = wire("452 4.5.3 Too many recipients")

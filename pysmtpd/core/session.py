@@ -6,15 +6,16 @@ this file. A handler parses its command, puts a question where somebody listens,
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from re import Match
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from pysmtpd.core import grammar
 from pysmtpd.core.address import parse_path, split_path
 from pysmtpd.core.config import LOG_LEVELS, Config
 from pysmtpd.core.data import AnyNewlineBody, Body, Content, CrlfBody
+from pysmtpd.core.envelope import NO_PARAMETERS, Envelope, protocol_name
 from pysmtpd.core.events import (
     CheckHost,
     CheckRecipient,
@@ -26,15 +27,17 @@ from pysmtpd.core.events import (
     Log,
     Question,
     Refuse,
+    RefuseSome,
     StartTls,
     Verdict,
 )
 from pysmtpd.core.lines import LineBuffer
 from pysmtpd.core.replies import free_reply, one_line, wire
-from pysmtpd.core.sequence import ENCRYPTED, GREETED, RECIPIENT, SENDER, Rule, rules_under
+from pysmtpd.core.sequence import ENCRYPTED, GREETED, LASTING, RECIPIENT, SENDER, Rule, rules_under
 from pysmtpd.core.trace import trace_header
 
 if TYPE_CHECKING:
+    from pysmtpd.core.chunks import Chunks
     from pysmtpd.core.record import Record
     from pysmtpd.core.tls import Context, Stage, TlsFacts
 
@@ -42,16 +45,24 @@ _VERB_ENDS: Final = ("", " ")
 
 #: The questions that no command between MAIL and DATA puts.
 _AROUND: Final = frozenset(("host", "deliver"))
-_TRANSACTION: Final = frozenset(("RSET", "MAIL", "RCPT", "DATA"))
 #: An envelope in one segment has at least so many octets.
 _SHORTEST_ENVELOPE: Final = 40
 
 NOTICE: Final = LOG_LEVELS.index("notice")
 
-# What is unusual about the next command line.
-_NOTHING: Final = 0
-_FIRST_LINE: Final = 1  # it may be a request of another protocol
-_AFTER_BODY: Final = 2  # the LF of the CR that ended the body may lead it
+
+class Taker(Protocol):
+    """Takes bytes that are neither command lines nor a body, as a :class:`Body` takes its own."""
+
+    def feed(self, data: bytes, start: int) -> int:
+        """Take ``data[start:]``; return the index just behind the end, or -1 when it has not come yet."""
+
+    def received(self, session: "Session") -> None:
+        """The end has come."""
+
+
+#: A path with its brackets, the address, its local part, what follows the path, and the parameters that is.
+_Path: TypeAlias = tuple[str, str, str, str, Mapping[str, str]]
 
 
 class _OpenQuestion(NamedTuple):
@@ -77,31 +88,37 @@ class Session:
     """
 
     __slots__ = (
-        "_body",
         "_buffer",
         "_closed",
         "_denied",
         "_eof",
         "_open",
-        "_out",
+        "_plain",
         "_stage",
         "_trace",
-        "_unusual",
+        "body",
+        "chunks",
         "client",
         "config",
         "domain",
         "errors",
         "events",
+        "extended",
         "id",
         "name",
         "options",
+        "out",
+        "parameters",
         "port",
+        "prelude",
+        "recipient_parameters",
         "recipients",
         "record",
         "secure",
         "seen",
         "sender",
         "tls",
+        "user",
     )
 
     def __init__(self, config: Config, client: str, port: int, name: str) -> None:
@@ -114,21 +131,28 @@ class Session:
         self.recipients: list[str] = []  #: the forward-paths in their brackets
         self.options = ""  #: what followed the reverse-path
         self.id = ""  #: the id of the message being received, or received last
-        self.seen = 0  #: GREETED, SENDER, RECIPIENT, ENCRYPTED
-        self.tls: TlsFacts | None = None  #: what was agreed on, under TLS
+        self.seen = 0  #: GREETED, SENDER, RECIPIENT, ENCRYPTED, AUTHENTICATED, CHUNKED
+        self.extended = False  #: whether the client said EHLO
         self.secure = False  #: whether the connection is encrypted
+        self.tls: TlsFacts | None = None  #: how the connection is encrypted; None where it is not
+        self.user: str | None = None  #: the name the client logged in with
+        self.parameters: Mapping[str, str] = NO_PARAMETERS  #: those of MAIL
+        self.recipient_parameters: dict[int, Mapping[str, str]] = {}  #: those of RCPT, by the recipient's place in the list
         self.errors = 0  #: commands refused so far
         self._buffer = LineBuffer()
-        self._body: Body | None = None
+        self.body: Body | Taker | None = None  #: what takes the bytes that are no commands
+        self.chunks: Chunks | None = None  #: what has come by BDAT of the message being received
         self._trace = ""
-        self._out: list[bytes] = []
+        self.out: list[bytes] = []  #: replies to come: what take_output is going to return
         self._stage: Stage | None = None
         self.events: deque[Event] = deque()  #: what next_event is going to return: empty, most of the time
         self._open: _OpenQuestion | None = None
         self._denied = False
         self._closed = False
         self._eof = False
-        self._unusual = _FIRST_LINE
+        #: What looks at the next command line first, and returns the one to go on with; None where it has dealt with it.
+        self.prelude: Callable[[Session, str], str | None] | None = Session._first_line
+        self._plain: Envelope | None = None  # that of a message without parameters, while nothing in it changes
         self.record: Record  # only of a session that is recorded
 
     # The driver's side
@@ -144,9 +168,9 @@ class Session:
             config.replies.greeting.format(server=config.server_address, banner=config.banner, timestamp=config.timestamp())
         )
         if "host" in config.ask:
-            self._ask(CheckHost(self.client), greeting, self._host_accepted, self._host_refused)
+            self.ask(CheckHost(self.client), greeting, self._host_accepted, self._host_refused)
         else:
-            self._out.append(greeting)
+            self.out.append(greeting)
             self._host_accepted()
 
     def receive(self, data: bytes) -> None:
@@ -172,15 +196,15 @@ class Session:
         Does nothing while a question is open, since then it is the client that waits.
         """
         if self._open is None and not self._closed:
-            self._out.append(self.config.replies.idle)
-            self._close("idle")
+            self.out.append(self.config.replies.idle)
+            self.close("idle")
 
     def shut_down(self) -> None:
         """End the session: the server goes away (RFC 5321, 3.8). An open question is dropped."""
         if not self._closed:
             self._open = None
-            self._out.append(self.config.unavailable())
-            self._close("shutdown")
+            self.out.append(self.config.unavailable())
+            self.close("shutdown")
 
     @property
     def wants_input(self) -> bool:
@@ -234,9 +258,11 @@ class Session:
         self._open = None
         if isinstance(verdict, Refuse):
             question.refused(verdict)
+        elif isinstance(verdict, RefuseSome):
+            self._some_refused(question, verdict.refusals)
         else:
             if not replied:
-                self._out.append(question.acceptance)
+                self.out.append(question.acceptance)
             question.accepted()
         if question.outer is not None and not self._closed:
             self._open = question.outer
@@ -253,9 +279,9 @@ class Session:
         if self._closed:
             return
         outer, self._open = self._open, None
-        rules = rules_under(self.config.profile).get(verb)
+        rules = rules_under(self.config.is_on).get(verb)
         if rules is None:
-            self._fail(wire(self.config.replies.not_implemented.format(verb=verb)))
+            self.fail(wire(self.config.replies.not_implemented.format(verb=verb)))
         elif self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
         if self._open is None:
@@ -274,6 +300,7 @@ class Session:
         match name:
             case "domain":
                 self.domain = value
+                self._plain = None
                 self._note(GREETED, bool(value))
             case "from":
                 self.sender = value
@@ -293,7 +320,7 @@ class Session:
 
     def take_output(self) -> bytes:
         """Return the reply bytes since the last call."""
-        out = self._out
+        out = self.out
         if not out:
             return b""
         output = out[0] if len(out) == 1 else b"".join(out)
@@ -309,8 +336,8 @@ class Session:
         size = len(data)
         start = 0
         while not events:
-            if self._body is not None:
-                end = self._body.feed(data, start) if start < size else -1
+            if self.body is not None:
+                end = self.body.feed(data, start) if start < size else -1
                 if end < 0:
                     return
                 last = data[end - 1 : end]
@@ -318,9 +345,9 @@ class Session:
                     last = b"\n"
                     end += 1
                 start = end
-                self._received(self._body, last)
+                self._received(self.body, last)
                 continue
-            if size - start > _SHORTEST_ENVELOPE and (end := self._envelope(data, start)):
+            if size - start > _SHORTEST_ENVELOPE and (end := self._pipelined(data, start)):
                 start = end
                 continue
             end = data.find(b"\r\n", start)
@@ -329,22 +356,20 @@ class Session:
                     self._no_line_end(data[start:], limit)
                 return
             if end - start > limit:
-                self._fail(self.config.replies.line_too_long)
+                self.fail(self.config.replies.line_too_long)
             else:
                 self._command(data[start:end].decode("latin-1"))
             start = end + 2
         if start < size and not self._closed:
             self._buffer.give_back(data[start:], ready=True)
 
-    def _envelope(self, data: bytes, start: int) -> int:
+    def _pipelined(self, data: bytes, start: int) -> int:
         """Take RSET, MAIL, RCPT and DATA in one step where they come in one piece and nobody is to hear of each.
 
         Returns the index behind them; 0, with nothing done, when they have to be taken one by one.
         """
         config = self.config
-        if self._unusual or self._denied or config.log_threshold == 0 or not config.ask <= _AROUND:
-            return 0
-        if not (config.rules.keys() >= _TRANSACTION <= config.commands):
+        if self.prelude or self._denied or not config.plain_sequence or config.log_threshold == 0 or not config.ask <= _AROUND:
             return 0
         match = grammar.ENVELOPE.match(data, start)
         if match is None:
@@ -358,9 +383,10 @@ class Session:
         replies = config.replies
         self.sender = sender.decode("ascii")
         self.options = ""
+        self.parameters = NO_PARAMETERS
         self.recipients += paths
         self.seen |= SENDER | RECIPIENT
-        self._out.append(replies.mail_ok + replies.rcpt_ok * len(paths))
+        self.out.append(replies.mail_ok + replies.rcpt_ok * len(paths))
         self._data("")
         return match.end()
 
@@ -378,7 +404,7 @@ class Session:
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""
         if len(line) > limit + 1:  # the CR of its end may be there
-            self._fail(self.config.replies.line_too_long)
+            self.fail(self.config.replies.line_too_long)
             self._buffer.drop_line(line)
         else:
             self._buffer.give_back(line, ready=False)
@@ -386,21 +412,23 @@ class Session:
     def _command(self, line: str) -> None:
         """Handle one command line."""
         config = self.config
-        if self._unusual:
-            line = self._prelude(line)
-            if self._closed:
+        if self.prelude is not None:
+            look, self.prelude = self.prelude, None
+            found = look(self, line)
+            if found is None:
                 return
+            line = found
         if config.log_threshold == 0:
-            self._debug(f"received: {line}")
+            self.debug(f"received: {line}")
         # Nearly every verb has four letters, and a space or nothing behind it.
         verb = line[:4].upper() if line[4:5] in _VERB_ENDS else grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches ""
         rules = config.rules.get(verb)
         if verb not in config.commands:
-            self._fail(config.replies.unknown_command)
+            self.fail(config.replies.unknown_command)
         elif rules is None:
             self._scripted_command(verb, line)
         elif self._denied and verb != "QUIT":
-            self._fail(config.replies.bad_sequence)
+            self.fail(config.replies.bad_sequence)
         elif not rules or self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
 
@@ -408,76 +436,80 @@ class Session:
         """Handle a verb that is not ours, or not any more."""
         config = self.config
         if verb not in config.scripted:
-            self._fail(wire(config.replies.not_implemented.format(verb=verb)))
+            self.fail(wire(config.replies.not_implemented.format(verb=verb)))
         elif self._denied and verb != "QUIT":
-            self._fail(config.replies.bad_sequence)
+            self.fail(config.replies.bad_sequence)
         else:
-            self._ask(Command(verb, line), b"", _nothing, partial(self._command_failed, verb))
+            self.ask(Command(verb, line), b"", _nothing, partial(self._command_failed, verb))
 
     def _command_failed(self, verb: str, refusal: Refuse) -> None:
         """The script has no such command after all, or it failed, and said so in a text."""
         if refusal.text:
-            self._fail(self.config.replies.local_error)
+            self.fail(self.config.replies.local_error)
         else:
-            self._fail(wire(self.config.replies.not_implemented.format(verb=verb)))
+            self.fail(wire(self.config.replies.not_implemented.format(verb=verb)))
 
-    def _prelude(self, line: str) -> str:
-        """Look at a session's first line, and at the first one after a body; return the line to go on with."""
-        if self._unusual == _AFTER_BODY:
-            line = line.removeprefix("\n")
-        elif grammar.HTTP_REQUEST.match(line):
-            self._out.append(self.config.replies.not_smtp)
-            self._close("not SMTP")
-        self._unusual = _NOTHING
-        return line
+    def _first_line(self, line: str) -> str | None:
+        """Look at a session's first line: it may be a request of another protocol."""
+        if not grammar.HTTP_REQUEST.match(line):
+            return line
+        self.out.append(self.config.replies.not_smtp)
+        self.close("not SMTP")
+        return None
+
+    def _after_cr(self, line: str) -> str:
+        """Look at the line after a body that a CR ended: the LF of that CR may lead it."""
+        return line.removeprefix("\n")
 
     def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
             if bool(self.seen & rule.bit) is not rule.wanted:
-                self._fail(getattr(self.config.replies, rule.reply))
+                self.fail(getattr(self.config.replies, rule.reply))
                 if rule.log:
-                    self._debug(rule.log.format(verb=verb))
+                    self.debug(rule.log.format(verb=verb))
                 return False
         return True
 
     def _client_left(self) -> None:
         cut_off = self._buffer.take()
-        if self._unusual == _AFTER_BODY:
+        if self.prelude is Session._after_cr:
             cut_off = cut_off.removeprefix(b"\n")
         if not cut_off:
-            self._log("warn", "client has closed the channel")
-        self._close("end of input")
+            self.log("warn", "client has closed the channel")
+        self.close("end of input")
 
-    def _close(self, reason: str) -> None:
+    def close(self, reason: str) -> None:
+        """End the session: nothing that the client sent is handled any more. ``reason`` is that of :class:`Close`."""
         self._closed = True
-        self._body = None
+        self.body = None
         self._buffer = LineBuffer()
         self.events.append(Close(reason))
 
     # Replies, questions and log lines
 
-    def _reply(self, text: str, **values: str) -> None:
-        self._out.append(wire(text.format(**values)))
+    def reply(self, text: str, **values: str) -> None:
+        """Reply with a text that has placeholders."""
+        self.out.append(wire(text.format(**values)))
 
-    def _fail(self, reply: bytes) -> None:
+    def fail(self, reply: bytes) -> None:
         """Reply with an error; with one too many of them, the session is over."""
-        self._out.append(reply)
+        self.out.append(reply)
         self.errors += 1
         if self.errors == self.config.limits.errors:
-            self._out.append(self.config.replies.too_many_errors)
-            self._close("too many errors")
+            self.out.append(self.config.replies.too_many_errors)
+            self.close("too many errors")
 
-    def _log(self, level: str, text: str) -> None:
+    def log(self, level: str, text: str) -> None:
+        """Write to the log, if it is wanted there."""
         if self.config.logs(level):
             self.events.append(Log(level, one_line(text)))
 
-    def _debug(self, text: str) -> None:
+    def debug(self, text: str) -> None:
+        """Write to the log at level debug."""
         if self.config.log_threshold == 0:
             self.events.append(Log("debug", one_line(text)))
 
-    def _ask(
-        self, question: Question, acceptance: bytes, accepted: Callable[[], None], refused: Callable[[Refuse], None]
-    ) -> None:
+    def ask(self, question: Question, acceptance: bytes, accepted: Callable[[], None], refused: Callable[[Refuse], None]) -> None:
         """Put a question; go on with one of the two functions. ``acceptance`` is the reply when the answer is yes."""
         self._open = _OpenQuestion(question, acceptance, accepted, refused)
         self.events.append(question)
@@ -485,22 +517,23 @@ class Session:
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:
         """Reply with the callback's own code and text, or with ours: ``code`` and ``text`` (which may name ``{text}``)."""
         if verdict.code is None:
-            self._fail(free_reply(str(code), text.replace("{text}", verdict.text)))
+            self.fail(free_reply(str(code), text.replace("{text}", verdict.text)))
         else:
-            self._fail(free_reply(str(verdict.code), verdict.text))
+            self.fail(free_reply(str(verdict.code), verdict.text))
 
-    def _syntax_error(self, line: str, verb: str) -> None:
-        self._debug(f'{verb} received "{line}"')
-        self._fail(self.config.replies.syntax_error)
+    def syntax_error(self, line: str, verb: str) -> None:
+        """Refuse a command that is not well-formed."""
+        self.debug(f'{verb} received "{line}"')
+        self.fail(self.config.replies.syntax_error)
 
     # Connecting and greeting
 
     def _host_accepted(self) -> None:
         if self.config.log_threshold <= NOTICE:
-            self._log("notice", f"connect from {self.client}:{self.port} on {self.name}")
+            self.log("notice", f"connect from {self.client}:{self.port} on {self.name}")
 
     def _host_refused(self, refusal: Refuse) -> None:
-        self._log("notice", f"access denied for {self.client}:{self.port}: {refusal.text}")
+        self.log("notice", f"access denied for {self.client}:{self.port}: {refusal.text}")
         self._denied = True
         self._refused(refusal, 550, self.config.replies.host_refused)
 
@@ -508,11 +541,13 @@ class Session:
         """Take the client's name from a HELO or EHLO line; False, and the reply sent, when it gives none."""
         match = grammar.HELLO.match(line)
         if match is None or len(match[1]) > grammar.MAX_HELLO_NAME:
-            self._syntax_error(line, line[:4].upper())
+            self.syntax_error(line, line[:4].upper())
             return False
         if not self.config.profile.hello_once:
-            self._reset()
+            self.reset()
         self.domain = match[1]
+        self.extended = line[:1] not in "Hh"
+        self._plain = None
         self.seen |= GREETED
         return True
 
@@ -522,8 +557,8 @@ class Session:
     def _helo(self, line: str) -> None:
         """HELO: RFC 5321, 4.1.1.1."""
         if self._hello(line):
-            self._reply(self.config.replies.hello, **self._hello_values())
-            self._debug(f"HELO on {self.name} from {self.domain}")
+            self.reply(self.config.replies.hello, **self._hello_values())
+            self.debug(f"HELO on {self.name} from {self.domain}")
 
     def _ehlo(self, line: str) -> None:
         """EHLO: RFC 5321, 4.1.1.1."""
@@ -531,22 +566,22 @@ class Session:
             return
         config = self.config
         extensions = config.extension_lines[self.secure]
-        self._reply(config.replies.ehlo if extensions else config.replies.hello, **self._hello_values())
-        self._out.append(extensions)
-        self._debug(f"EHLO on {self.name} from {self.domain}")
+        self.reply(config.replies.ehlo if extensions else config.replies.hello, **self._hello_values())
+        self.out.append(extensions)
+        self.debug(f"EHLO on {self.name} from {self.domain}")
 
     # Encryption: the rest of it stands in pysmtpd.core.tls
 
     def _starttls(self, line: str) -> None:
         """STARTTLS: RFC 3207, 4."""
         config = self.config
-        self._debug(f"{line} on {self.name}")
+        self.debug(f"{line} on {self.name}")
         if len(line) > len("STARTTLS"):
-            self._out.append(config.replies.no_parameters)
+            self.out.append(config.replies.no_parameters)
         elif config.tls is None:
-            self._out.append(config.replies.tls_unavailable)
+            self.out.append(config.replies.tls_unavailable)
         else:
-            self._ask(StartTls(), config.replies.start_tls, partial(self._encrypt, config.tls), self._tls_refused)
+            self.ask(StartTls(), config.replies.start_tls, partial(self._encrypt, config.tls), self._tls_refused)
 
     def _tls_refused(self, refusal: Refuse) -> None:
         self._refused(refusal, 454, self.config.replies.tls_refused)
@@ -560,20 +595,26 @@ class Session:
 
         self._stage = Stage(context, self.take_output())
         self._buffer = LineBuffer()
-        self._unusual = _FIRST_LINE
-        self._reset()
+        self.prelude = Session._first_line
+        self.reset()
         self.domain = ""
+        self.user = self._plain = None
         self.seen = ENCRYPTED
         self.secure = True
         self.__class__ = EncryptedSession
 
     # The mail transaction
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Forget the mail transaction."""
         self.sender = ""
         self.recipients = []
         self.options = ""
-        self.seen &= GREETED | ENCRYPTED
+        self.parameters = NO_PARAMETERS
+        if self.recipient_parameters:
+            self.recipient_parameters = {}
+        self.chunks = None
+        self.seen &= LASTING
 
     def _mail(self, line: str) -> None:
         """MAIL: RFC 5321, 4.1.1.2."""
@@ -582,24 +623,25 @@ class Session:
         found = self._plain_path(plain, "MAIL") if plain else self._path(line, "MAIL", grammar.STOCK_MAIL, grammar.MAIL)
         if found is None:
             return
-        path, address, _, options = found
+        path, address, _, options, parameters = found
         if "sender" in config.ask:
-            accepted = partial(self._sender_accepted, path, address, options)
-            self._ask(CheckSender(address), config.replies.mail_ok, accepted, partial(self._sender_refused, address))
+            accepted = partial(self._sender_accepted, path, address, options, parameters)
+            self.ask(CheckSender(address), config.replies.mail_ok, accepted, partial(self._sender_refused, address))
         else:
-            self._out.append(config.replies.mail_ok)
-            self._sender_accepted(path, address, options)
+            self.out.append(config.replies.mail_ok)
+            self._sender_accepted(path, address, options, parameters)
 
-    def _sender_accepted(self, path: str, address: str, options: str) -> None:
+    def _sender_accepted(self, path: str, address: str, options: str, parameters: Mapping[str, str]) -> None:
         if self.config.log_threshold == 0:
-            self._debug(f"MAIL FROM: {address}")
+            self.debug(f"MAIL FROM: {address}")
         self.sender = path
         self.options = options
+        self.parameters = parameters
         self.seen |= SENDER
 
     def _sender_refused(self, address: str, refusal: Refuse) -> None:
-        self._log("info", f"MAIL denied user {address}")
-        self._mailbox_refused(refusal)
+        self.log("info", f"MAIL denied user {address}")
+        self.mailbox_refused(refusal)
 
     def _rcpt(self, line: str) -> None:
         """RCPT: RFC 5321, 4.1.1.3. The postmaster is always welcome (4.5.1)."""
@@ -609,140 +651,236 @@ class Session:
         if found is None:
             return
         if len(self.recipients) >= config.limits.recipients:
-            self._fail(config.replies.too_many_recipients)
+            self.fail(config.replies.too_many_recipients)
             return
-        path, address, local, _ = found
+        path, address, local, _, parameters = found
         postmaster = local.lower() == "postmaster"
         if postmaster:
-            self._log("notice", "RCPT to postmaster")
+            self.log("notice", "RCPT to postmaster")
         if "recipient" in config.ask and not postmaster:
-            accepted = partial(self._recipient_accepted, path, address)
-            self._ask(CheckRecipient(address), config.replies.rcpt_ok, accepted, partial(self._recipient_refused, address))
+            accepted = partial(self._recipient_accepted, path, address, parameters)
+            self.ask(CheckRecipient(address), config.replies.rcpt_ok, accepted, partial(self._recipient_refused, address))
         else:
-            self._out.append(config.replies.rcpt_ok)
-            self._recipient_accepted(path, address)
+            self.out.append(config.replies.rcpt_ok)
+            self._recipient_accepted(path, address, parameters)
 
-    def _recipient_accepted(self, path: str, address: str) -> None:
+    def _recipient_accepted(self, path: str, address: str, parameters: Mapping[str, str]) -> None:
         if self.config.log_threshold == 0:
-            self._debug(f"RCPT TO: {address}")
+            self.debug(f"RCPT TO: {address}")
+        if parameters:
+            self.recipient_parameters[len(self.recipients)] = parameters
         self.recipients.append(path)
         self.seen |= RECIPIENT
 
     def _recipient_refused(self, address: str, refusal: Refuse) -> None:
-        self._log("info", f"RCPT denied mailbox {address}")
-        self._mailbox_refused(refusal)
+        self.log("info", f"RCPT denied mailbox {address}")
+        self.mailbox_refused(refusal)
 
-    def _mailbox_refused(self, verdict: Refuse) -> None:
+    def mailbox_refused(self, verdict: Refuse) -> None:
+        """Refuse a mailbox, with the callback's own reply if it has one."""
         if verdict.code is None:
-            self._fail(self.config.replies.mailbox_refused)
+            self.fail(self.config.replies.mailbox_refused)
         else:
-            self._fail(free_reply(str(verdict.code), verdict.text))
+            self.fail(free_reply(str(verdict.code), verdict.text))
 
-    def _plain_path(self, match: Match[str], verb: str) -> tuple[str, ...] | None:
+    def _plain_path(self, match: Match[str], verb: str) -> _Path | None:
         """As :meth:`_path`, for a path that both readings take alike."""
-        found = match.groups("")
-        if found[3] and not (self.config.profile.loose_paths or self._known_parameters(verb, found[3])):
-            return None
-        return found
+        path, address, local, options = match.groups("")
+        parameters = self._parameters(verb, options) if options else NO_PARAMETERS
+        return (path, address, local, options, parameters) if parameters is not None else None
 
-    def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> tuple[str, ...] | None:
-        """Return the path with its brackets, the address, its local part, what follows it; None, replied, on an error."""
+    def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> _Path | None:
+        """Read a path and what follows it; None, replied, on an error."""
         if self.config.profile.loose_paths:
             return self._loose_path(line, verb, loose)
         match = strict.match(line)
         if match is None:
-            self._syntax_error(line, verb)
+            self.syntax_error(line, verb)
             return None
-        address, parameters = match[1] or "", match[2].strip(" ")
-        if not self._known_parameters(verb, parameters):
+        address, options = match[1] or "", match[2].strip(" ")
+        parameters = self._parameters(verb, options)
+        if parameters is None:
             return None
-        return f"<{address}>", address, address.rpartition("@")[0] or address, parameters
+        if not address.isascii():
+            international = self._international(address, parameters if verb == "MAIL" else self.parameters)
+            if international is None:
+                return None
+            address = international
+        return f"<{address}>", address, address.rpartition("@")[0] or address, options, parameters
 
-    def _loose_path(self, line: str, verb: str, pattern: grammar.Pattern) -> tuple[str, ...] | None:
+    def _international(self, address: str, parameters: Mapping[str, str]) -> str | None:
+        """Return an address with octets above 127 as text (RFC 6531, 3.3); None, replied, where it must not have any."""
+        if "SMTPUTF8" in parameters:
+            try:
+                return address.encode("latin-1").decode("utf-8")
+            except UnicodeDecodeError:
+                self.fail(self.config.replies.syntax_error)
+                return None
+        self.fail(self.config.replies.not_ascii)
+        return None
+
+    def _loose_path(self, line: str, verb: str, pattern: grammar.Pattern) -> _Path | None:
         match = pattern.match(line)
         if match is None or grammar.CONTROLS.search(line):
-            self._syntax_error(line, verb)
+            self.syntax_error(line, verb)
             return None
         path, options = split_path(match[1])
         box = parse_path(path)
         if box.error and not (path == "<>" and verb == "MAIL"):
-            self._debug(f"{verb} failed {box.error}")
-            self._fail(self.config.replies.syntax_error)
+            self.debug(f"{verb} failed {box.error}")
+            self.fail(self.config.replies.syntax_error)
             return None
-        return path, box.address(self.config.hostname), box.local, options
+        parameters = self._parameters(verb, options)
+        return (path, box.address(self.config.hostname), box.local, options, parameters) if parameters is not None else None
 
-    def _known_parameters(self, verb: str, parameters: str) -> bool:
-        """Check MAIL's parameters: SIZE (RFC 1870) and BODY (RFC 6152). RCPT has none so far."""
-        for parameter in parameters.split():
-            name, _, value = parameter.upper().partition("=")
-            if verb == "MAIL" and name == "SIZE" and value.isdigit():
-                if len(value) > 20 or int(value) > self.config.limits.message:
-                    self._fail(self.config.replies.too_large)
-                    return False
-            elif not (verb == "MAIL" and name == "BODY" and value in ("7BIT", "8BITMIME")):
-                self._fail(self.config.replies.unknown_parameter)
-                return False
-        return True
+    def _parameters(self, verb: str, options: str) -> Mapping[str, str] | None:
+        """Return the parameters that follow a path; None, replied, where something is wrong with them."""
+        config = self.config
+        if not options or not (config.offered or not config.profile.loose_paths):
+            return NO_PARAMETERS
+        from pysmtpd.core.parameters import parse
+
+        parameters, problem = parse(config, verb, options)
+        if problem:
+            self.fail(getattr(config.replies, problem))
+            return None
+        return parameters
 
     def _data(self, _line: str) -> None:
-        """DATA: RFC 5321, 4.1.1.4. The trace header is made now, as the stock package does."""
+        """DATA: RFC 5321, 4.1.1.4."""
         config = self.config
         if config.log_threshold == 0:
-            self._debug("DATA")
-        self.id = config.new_id()
-        self._trace = trace_header(config, self.sender, self.domain, self.client, self.id, self.tls)
-        body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
-        self._body = body(config.limits.message)
-        self._out.append(config.replies.send_data)
-
-    def _received(self, body: Body, last: bytes) -> None:
-        """A whole message is there, and ``last`` ended it: ask whether it is welcome."""
-        config = self.config
-        self._body = None
-        if last == b"\r":  # the LF of this CR may still be to come
-            self._unusual = _AFTER_BODY
-        if body.oversize:
-            self._fail(config.replies.too_large)
-            self._end_transaction()
+            self.debug("DATA")
+        if self.parameters.get("BODY", "").upper() == "BINARYMIME":  # RFC 3030, 3
+            self.fail(config.replies.bad_sequence)
             return
-        if config.log_threshold == 0:
+        self.begin_message()
+        body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
+        self.body = body(config.limits.message)
+        self.out.append(config.replies.send_data)
+
+    def begin_message(self) -> None:
+        """A message is going to be sent: give it an id. Its trace header is made now, as the stock package does."""
+        config = self.config
+        sender = self.sender
+        if "SMTPUTF8" in self.parameters:  # the header is octets: one character for each
+            sender = sender.encode("utf-8").decode("latin-1")
+        self.id = config.new_id()
+        self._trace = trace_header(config, sender, self.domain, self.client, self.id, self.tls)
+
+    def _received(self, body: "Body | Taker", last: bytes) -> None:
+        """What was to be sent has come whole, and ``last`` ended it."""
+        self.body = None
+        if not isinstance(body, Body):
+            body.received(self)
+            return
+        if last == b"\r":  # its LF is here already, or still to come
+            self.prelude = Session._after_cr
+        if body.oversize:
+            self.fail_message(self.config.replies.too_large)
+            return
+        if self.config.log_threshold == 0:
             self._log_body(body)
-        delivered = wire(config.replies.delivered.format(id=self.id))
+        self.message_received(body.take(), body.newline)
+
+    def message_received(self, content: bytes, newline: bytes) -> None:
+        """A whole message is there: ask whether it is welcome."""
+        config = self.config
+        delivered = wire(config.replies.delivered.format(id=self.id)) if not config.lmtp else self._delivered_to_each()
         if "deliver" in config.ask:
-            content = Content(self._trace, body.take(), body.newline)
-            question = Deliver(self.sender, tuple(self.recipients), content, self.id)
-            self._ask(question, delivered, self._end_transaction, self._delivery_refused)
+            question = Deliver(
+                self.sender, tuple(self.recipients), Content(self._trace, content, newline), self.id, self.envelope
+            )
+            self.ask(question, delivered, self.end_transaction, self._delivery_refused)
         else:
-            self._out.append(delivered)
-            self._end_transaction()
+            self.out.append(delivered)
+            self.end_transaction()
+
+    def fail_message(self, reply: bytes) -> None:
+        """Refuse the message that was being sent."""
+        self.fail(reply)
+        self.end_transaction()
+
+    @property
+    def envelope(self) -> Envelope:
+        """The circumstances of the message that is being received."""
+        plain = self._plain
+        if plain is None:
+            protocol = self._protocol(utf8=False)
+            plain = self._plain = Envelope(self.client, self.port, self.domain, protocol, self.user, self.tls)
+        if self.parameters is NO_PARAMETERS and not self.recipient_parameters:
+            return plain
+        protocol = self._protocol(utf8="SMTPUTF8" in self.parameters)
+        of_recipients = self.recipient_parameters
+        of_each = tuple(of_recipients.get(index, NO_PARAMETERS) for index in range(len(self.recipients))) if of_recipients else ()
+        return plain._replace(protocol=protocol, parameters=self.parameters, recipient_parameters=of_each)
+
+    def _protocol(self, *, utf8: bool) -> str:
+        return protocol_name(extended=self.extended, lmtp=self.config.lmtp, utf8=utf8, secure=self.secure, user=self.user)
 
     def _log_body(self, body: Body) -> None:
         for line in body.lines_as_sent():
-            self._debug(f"received: {line}")
-        self._debug("received: .")
+            self.debug(f"received: {line}")
+        self.debug("received: .")
+
+    def _delivered_to_each(self) -> bytes:
+        """Return the replies of LMTP, one for each recipient (RFC 2033, 4.2)."""
+        text = self.config.replies.delivered_to
+        return b"".join(wire(text.format(id=self.id, recipient=recipient)) for recipient in self.recipients)
 
     def _delivery_refused(self, refusal: Refuse) -> None:
-        self._debug(f"error in deliver: {refusal.text}")
-        self._refused(refusal, 554, self.config.replies.delivery_refused)
-        self._end_transaction()
+        self.debug(f"error in deliver: {refusal.text}")
+        for _ in self.recipients if self.config.lmtp else ("all",):
+            self._refused(refusal, 554, self.config.replies.delivery_refused)
+        self.end_transaction()
 
-    def _end_transaction(self) -> None:
+    def _some_refused(self, question: _OpenQuestion, refusals: Mapping[str, Refuse]) -> None:
+        """Some recipients of a message are refused. Where there is one reply for all, it is the first one's."""
+        if not (self.config.lmtp and isinstance(question.question, Deliver)):
+            question.refused(next(iter(refusals.values())))
+            return
+        accepted = question.acceptance.splitlines(keepends=True)
+        for recipient, reply in zip(self.recipients, accepted, strict=True):
+            if recipient in refusals:
+                self._refused(refusals[recipient], 554, self.config.replies.delivery_refused)
+            else:
+                self.out.append(reply)
+        self.end_transaction()
+
+    def end_transaction(self) -> None:
+        """A message has been delivered, or given up."""
         if not self.config.profile.recipients_accumulate:
-            self._reset()
+            self.reset()
 
     # The other commands
+
+    def _bdat(self, line: str) -> None:
+        """BDAT: RFC 3030, 2."""
+        from pysmtpd.core.chunks import bdat
+
+        bdat(self, line)
+
+    def _vrfy(self, line: str) -> None:
+        """VRFY: RFC 5321, 4.1.1.6."""
+        from pysmtpd.core.verify import vrfy
+
+        vrfy(self, line)
+
+    def _expn(self, _line: str) -> None:
+        """EXPN: RFC 5321, 4.1.1.7. There are no mailing lists here."""
+        self.out.append(self.config.replies.cannot_expand)
 
     def _rset(self, _line: str) -> None:
         """RSET: RFC 5321, 4.1.1.5."""
         if self.config.log_threshold == 0:
-            self._debug(f"RSET on {self.name}")
-        self._reset()
-        self._out.append(self.config.replies.reset_ok)
+            self.debug(f"RSET on {self.name}")
+        self.reset()
+        self.out.append(self.config.replies.reset_ok)
 
     def _noop(self, _line: str) -> None:
         """NOOP: RFC 5321, 4.1.1.9."""
-        self._debug("NOOP: ")
-        self._out.append(self.config.replies.noop_ok)
+        self.debug("NOOP: ")
+        self.out.append(self.config.replies.noop_ok)
 
     def _help(self, line: str) -> None:
         """HELP: RFC 5321, 4.1.1.8."""
@@ -751,17 +889,17 @@ class Session:
         topic = (match[1] or "") if match else ""
         lines = self.config.help.get(topic)
         if lines is None:
-            self._fail(wire(replies.help_unknown.format(topic=topic)))
+            self.fail(wire(replies.help_unknown.format(topic=topic)))
             return
         for text in lines:
-            self._out.append(wire(f"214-{text}"))
-        self._out.append(replies.help_end)
+            self.out.append(wire(f"214-{text}"))
+        self.out.append(replies.help_end)
 
     def _quit(self, _line: str) -> None:
         """QUIT: RFC 5321, 4.1.1.10."""
-        self._debug(f"QUIT on {self.name}")
-        self._reply(self.config.replies.goodbye, server=self.config.server_address)
-        self._close("quit")
+        self.debug(f"QUIT on {self.name}")
+        self.reply(self.config.replies.goodbye, server=self.config.server_address)
+        self.close("quit")
 
 
 def _nothing() -> None:
@@ -771,6 +909,7 @@ def _nothing() -> None:
 _HANDLERS: Final[dict[str, Callable[[Session, str], None]]] = {
     "HELO": Session._helo,
     "EHLO": Session._ehlo,
+    "LHLO": Session._ehlo,
     "MAIL": Session._mail,
     "RCPT": Session._rcpt,
     "DATA": Session._data,
@@ -779,4 +918,7 @@ _HANDLERS: Final[dict[str, Callable[[Session, str], None]]] = {
     "HELP": Session._help,
     "QUIT": Session._quit,
     "STARTTLS": Session._starttls,
+    "BDAT": Session._bdat,
+    "VRFY": Session._vrfy,
+    "EXPN": Session._expn,
 }

@@ -19,6 +19,7 @@ class Extension(NamedTuple):
 
     keyword: str  #: what EHLO lists
     rfc: int
+    verbs: tuple[str, ...] = ()  #: the commands it brings
     needs: str = ""  #: a setting without which it is not offered
     clear: bool = True  #: whether it is offered while the connection is in clear text
     secure: bool = True  #: whether it is offered while it is encrypted
@@ -29,7 +30,13 @@ EXTENSIONS: Final[dict[str, Extension]] = {
     "pipelining": Extension("PIPELINING", 2920),
     "eightbitmime": Extension("8BITMIME", 6152),
     "size": Extension("SIZE", 1870),
+    "smtputf8": Extension("SMTPUTF8", 6531, needs="eightbitmime"),
+    "chunking": Extension("CHUNKING", 3030, ("BDAT",)),
+    "binarymime": Extension("BINARYMIME", 3030, needs="chunking"),
+    "dsn": Extension("DSN", 3461),
     "enhancedstatuscodes": Extension("ENHANCEDSTATUSCODES", 2034),
+    "vrfy": Extension("VRFY", 5321, ("VRFY",)),
+    "expn": Extension("EXPN", 5321, ("EXPN",)),
     "help": Extension("HELP", 5321),
 }
 
@@ -40,4 +47,6 @@ SETTINGS: Final[dict[str, Setting]] = {
     "error_limit": Setting(100, 0),
     "idle_timeout": Setting(300, 0),
     **{name: Setting(True, False) for name in EXTENSIONS},
+    "expn": Setting(False, False),
+    "lmtp": Setting(False, False),
 }

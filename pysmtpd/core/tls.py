@@ -200,8 +200,8 @@ class EncryptedSession(Session):
         self._eof = True
         if self._open is None and not self._closed:
             what = "connection" if self._stage.established else "handshake"
-            self._log("error", f"TLS {what} with {self.client}:{self.port} failed: {reason}")
-            self._close("TLS failure")
+            self.log("error", f"TLS {what} with {self.client}:{self.port} failed: {reason}")
+            self.close("TLS failure")
 
     def take_output(self) -> bytes:
         """Return the records since the last call. What is said in the course of the handshake waits for its end."""

@@ -155,10 +155,9 @@ class TclEngine:
                     current = value
                 case "value":
                     chosen[current] = read(current, value)
-        config.commands = frozenset(commands)
-        config.hand_over(frozenset(scripted))
-        config.extend(extensions)
         config.choose(chosen)
+        config.hand_over(frozenset(commands), frozenset(scripted))
+        config.extend(extensions)
         config.help = {topic: tuple(lines) for topic, lines in texts.items()}
         self._configured = {
             option: self._bound(words[1:]) for option, words in prefixes.items() if _calls_python(words) and words[1:]

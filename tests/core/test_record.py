@@ -109,8 +109,7 @@ def test_what_is_said_under_tls_is_recorded_in_the_clear(implicit):
     records = []
     settings = config()
     settings.observe = lambda session: records.append(record(session))
-    settings.use_tls(make_context(TlsSettings(*LOCALHOST)), implicit=implicit, required=False)
-    settings.commands = settings.commands | {"STARTTLS"}
+    settings.use_tls(make_context(TlsSettings(*LOCALHOST)), implicit=implicit, offered=True)
     driver = Driver(settings)
     if not implicit:
         driver.feed(b"EHLO x\r\nSTARTTLS\r\n")

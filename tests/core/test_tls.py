@@ -125,7 +125,7 @@ def test_starttls_takes_no_parameters_and_any_case():
 
 def test_without_a_certificate_it_is_454():
     made = config("tcllib-1.5")
-    made.commands = made.commands | {"STARTTLS"}
+    made.hand_over(made.commands | {"STARTTLS"}, frozenset())
     driver = Driver(made)
     driver.feed(b"STARTTLS\r\n")
     assert driver.output.splitlines()[-1] == b"454 TLS not available due to temporary reason"
@@ -134,7 +134,7 @@ def test_without_a_certificate_it_is_454():
 def test_it_is_no_command_where_it_is_off():
     driver = Driver(config())
     driver.feed(b"STARTTLS\r\n")
-    assert driver.output.splitlines()[-1].startswith(b"500 ")
+    assert driver.output.splitlines()[-1].startswith(b"502 ")
 
 
 def test_implicit_tls_greets_after_the_handshake():

@@ -1,0 +1,107 @@
+"""BDAT: messages in chunks of known size, taken as they come (RFC 3030). Nothing in them is searched for, or changed.
+
+A chunk is read to its end whatever is to be said of it: a client that sends many at once must not have their octets taken for
+commands.
+"""
+
+import re
+from typing import Final
+
+from pysmtpd.core.grammar import Pattern
+from pysmtpd.core.sequence import CHUNKED, RECIPIENT, SENDER
+from pysmtpd.core.session import Session
+
+# RFC 3030, 2: bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF; chunk-size = 1*DIGIT; end-marker = "LAST"
+_BDAT: Final = Pattern(r"BDAT +([0-9]{1,20})( +LAST)? *\Z", re.IGNORECASE)
+
+
+class Chunks:
+    """The chunks of one message so far."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0  #: octets in them
+
+
+class Chunk:
+    """One chunk on its way.
+
+    Arguments:
+        size: octets in it.
+        last: whether the message ends with it.
+        refusal: the reply when it is not welcome; nothing of it is kept then.
+    """
+
+    def __init__(self, size: int, *, last: bool, refusal: bytes = b"") -> None:
+        self._size = self._left = size
+        self._last = last
+        self._refusal = refusal
+        self._parts: list[bytes] = []
+
+    def feed(self, data: bytes, start: int) -> int:
+        """Take ``data[start:]``; return the index just behind the end of the chunk, or -1 when it has not come yet."""
+        end = min(start + self._left, len(data))
+        self._left -= end - start
+        if not self._refusal:
+            self._parts.append(data[start:end])
+        return -1 if self._left else end
+
+    def received(self, session: Session) -> None:
+        """The chunk has come whole: answer it."""
+        if self._refusal:
+            session.fail(self._refusal)
+            session.reset()  # what is sent of this message from now on is out of sequence
+            return
+        chunks = session.chunks = session.chunks or Chunks()
+        chunks.parts += self._parts
+        chunks.size += self._size
+        if self._last:
+            session.chunks = None
+            session.seen &= ~CHUNKED
+            session.message_received(b"".join(chunks.parts), b"\r\n")
+            return
+        session.seen |= CHUNKED
+        session.prelude = _among_chunks
+        session.reply(session.config.replies.chunk_ok, size=str(self._size))
+
+
+def bdat(session: Session, line: str) -> None:
+    """Handle a BDAT command: the chunk follows it."""
+    match = _BDAT.match(line)
+    if match is None:  # nobody knows how much follows
+        session.syntax_error(line, "BDAT")
+        return
+    size = int(match[1])
+    refusal = _refusal(session, size)
+    if not refusal and not session.seen & CHUNKED:
+        session.begin_message()
+    chunk = Chunk(size, last=bool(match[2]), refusal=refusal)
+    if size:
+        session.body = chunk
+    else:
+        chunk.received(session)
+
+
+def _refusal(session: Session, size: int) -> bytes:
+    """Return the reply when a chunk is not welcome."""
+    replies = session.config.replies
+    if not session.seen & SENDER:
+        return replies.no_sender
+    if not session.seen & RECIPIENT:
+        return replies.no_recipient
+    if (session.chunks.size if session.chunks else 0) + size > session.config.limits.message:
+        return replies.too_large
+    return b""
+
+
+def _among_chunks(session: Session, line: str) -> str | None:
+    """Look at a command that comes before the last chunk: it must not touch the mail transaction (RFC 3030, 2)."""
+    if not session.seen & CHUNKED:
+        return line
+    if line[:4].upper() in ("MAIL", "RCPT", "DATA"):
+        session.fail(session.config.replies.chunks_open)
+        line = ""
+    session.prelude = _among_chunks
+    return line or None

@@ -1,0 +1,36 @@
+"""VRFY: is this a mailbox? Whoever validates recipients knows; without them, nobody does (RFC 5321, 3.5 and 7.3)."""
+
+import re
+from functools import partial
+from typing import Final
+
+from pysmtpd.core import grammar
+from pysmtpd.core.events import CheckRecipient, Refuse
+from pysmtpd.core.replies import wire
+from pysmtpd.core.session import Session
+
+# RFC 5321, 4.1.1.6: vrfy = "VRFY" SP String CRLF; RFC 6531, 3.7.4.2, adds [ SP "SMTPUTF8" ].
+_VRFY: Final = grammar.Pattern(r"VRFY +(.+?)( +SMTPUTF8)? *\Z", re.IGNORECASE)
+
+
+def vrfy(session: Session, line: str) -> None:
+    """Handle a VRFY command."""
+    match = _VRFY.match(line)
+    if match is None:
+        session.syntax_error(line, "VRFY")
+        return
+    replies = session.config.replies
+    path = grammar.RCPT.match(f"RCPT TO:<{match[1].removeprefix('<').removesuffix('>')}>")
+    if path is None or not path[1].isascii() or "recipient" not in session.config.ask:
+        session.out.append(replies.cannot_verify)
+        return
+    address = path[1]
+    session.ask(CheckRecipient(address), wire(replies.verified.format(address=address)), _nothing, partial(_refused, session))
+
+
+def _nothing() -> None:
+    """The reply has been given."""
+
+
+def _refused(session: Session, refusal: Refuse) -> None:
+    session.mailbox_refused(refusal)
