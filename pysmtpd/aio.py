@@ -11,6 +11,7 @@ from pysmtpd.drivers.aio import Hub
 from pysmtpd.inbox import Wanted
 
 if TYPE_CHECKING:
+    from pysmtpd.inbox import Asked
     from pysmtpd.message import Message
 
 
@@ -106,10 +107,10 @@ class Server(BaseServer):
 
     async def wait_for(
         self,
-        to: str | None = None,
-        subject: str | None = None,
+        to: "Asked | None" = None,
+        subject: "Asked | None" = None,
         *,
-        sender: str | None = None,
+        sender: "Asked | None" = None,
         matching: "Callable[[Message], object] | None" = None,
         count: int = 1,
         timeout: float = 5.0,
@@ -122,10 +123,10 @@ class Server(BaseServer):
 
     async def expect_none(
         self,
-        to: str | None = None,
-        subject: str | None = None,
+        to: "Asked | None" = None,
+        subject: "Asked | None" = None,
         *,
-        sender: str | None = None,
+        sender: "Asked | None" = None,
         matching: "Callable[[Message], object] | None" = None,
         timeout: float = 0.2,
     ) -> None:

@@ -10,6 +10,7 @@ from pysmtpd.drivers.selector import Loop
 from pysmtpd.inbox import Wanted
 
 if TYPE_CHECKING:
+    from pysmtpd.inbox import Asked
     from pysmtpd.message import Message
 
 
@@ -91,10 +92,10 @@ class Server(BaseServer):
 
     def wait_for(
         self,
-        to: str | None = None,
-        subject: str | None = None,
+        to: "Asked | None" = None,
+        subject: "Asked | None" = None,
         *,
-        sender: str | None = None,
+        sender: "Asked | None" = None,
         matching: "Callable[[Message], object] | None" = None,
         count: int = 1,
         timeout: float = 5.0,
@@ -102,9 +103,9 @@ class Server(BaseServer):
         """Wait for messages and return them; those that are there already count.
 
         Arguments:
-            to: one of the forward-paths, without brackets.
-            subject: a part of the subject.
-            sender: the reverse-path, without brackets.
+            to: one of the forward-paths, without brackets, or a compiled pattern that is found in one.
+            subject: a part of the subject, or a compiled pattern that is found in it.
+            sender: the reverse-path, without brackets, or a compiled pattern that is found in it.
             matching: a function of the message that tells whether it is wanted.
             count: how many must fit.
             timeout: seconds to wait at most.
@@ -115,10 +116,10 @@ class Server(BaseServer):
 
     def expect_none(
         self,
-        to: str | None = None,
-        subject: str | None = None,
+        to: "Asked | None" = None,
+        subject: "Asked | None" = None,
         *,
-        sender: str | None = None,
+        sender: "Asked | None" = None,
         matching: "Callable[[Message], object] | None" = None,
         timeout: float = 0.2,
     ) -> None:
