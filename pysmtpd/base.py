@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
 from pysmtpd import clock, listening
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pysmtpd.core.record import Record
     from pysmtpd.message import Message
     from pysmtpd.stores import Store
+
+_UNBRACKETED = itemgetter(slice(1, -1))
 
 
 class BaseServer:
@@ -207,7 +210,7 @@ class BaseServer:
 
         from pysmtpd.message import Message
 
-        recipients = tuple(path[1:-1] for path in event.recipients)
+        recipients = tuple(map(_UNBRACKETED, event.recipients))
         peer = session.client, session.port
         now = datetime.now(UTC)
         message = Message(

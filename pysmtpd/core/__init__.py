@@ -5,8 +5,8 @@ that. Whoever moves the bytes is a *driver* (``pysmtpd.drivers``), and every dri
 
 1. **feed**: hand what the client sent to :meth:`Session.receive` (or say :meth:`Session.receive_eof`);
 2. **next event**: call :meth:`Session.next_event` until it returns ``None``;
-3. **flush**: before acting on an event, and once after the last one, send what :meth:`Session.take_output` returns, in one
-   write;
+3. **flush**: after the last event, and before anything that may take its time, send what :meth:`Session.take_output` returns,
+   in one write;
 4. **resolve**: a :class:`Log` is written, a :class:`Close` closes the connection after the flush, a question
    (:data:`Question`) is put to whoever listens;
 5. **answer**: hand the verdict to :meth:`Session.answer`, and go on at step 2.

@@ -161,31 +161,37 @@ class Conversation:
     # The loop
 
     def go_on(self) -> None:
-        """Go on with the session as far as possible: next event, flush, resolve, answer."""
+        """Go on with the session as far as possible: next event, resolve, answer; flush when nothing more can be done now.
+
+        Replies are held while callbacks answer on the spot: so many commands, so many callbacks, one write.
+        """
         session = self.session
         while True:
             event = session.next_event()
-            output = session.take_output()
-            if output:
-                self.write(output)
-                if self.closing:  # there was nobody to write to
-                    return
             match event:
                 case None:
+                    self._flush()
                     return
                 case Log():
                     self.service.log(event)
                 case Close():
-                    self.closing = True
-                    self.finish()
+                    self._flush()
+                    if not self.closing:
+                        self.closing = True
+                        self.finish()
                     return
                 case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command() | StartTls():
                     verdict = self._put(event)
                     if verdict is None:
+                        self._flush()
                         return
                     self._settle(event, verdict)
                 case _:
                     assert_never(event)
+
+    def _flush(self) -> None:
+        if output := self.session.take_output():
+            self.write(output)
 
     def _put(self, question: Question) -> Verdict | None:
         """Call the callback that answers a question; return its verdict, or None when that is still to come.
@@ -201,7 +207,7 @@ class Conversation:
     def _settle(self, question: Question, verdict: Verdict) -> None:
         """Answer the open question; a message that is welcome is kept before its client hears of it."""
         keep = self.service.options.keep
-        if keep is not None and isinstance(question, Deliver) and not isinstance(verdict, Refuse):
+        if keep is not None and type(question) is Deliver and type(verdict) is not Refuse:
             verdict = keep(question, self.session)
         self.session.answer(verdict)
 

@@ -113,14 +113,12 @@ class Connection(Conversation):
 
     def ready(self, events: int) -> None:
         """The socket has something to read, or room to write, or is broken."""
-        if events & READ:
-            self._read()
-        elif events & WRITE:
-            self._write_on()
-        else:
-            self.abort()
-
-    def _read(self) -> None:
+        if not events & READ:
+            if events & WRITE:
+                self._write_on()
+            else:
+                self.abort()
+            return
         loop = self._loop
         try:
             size = self._receive(loop.buffer)

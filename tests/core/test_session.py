@@ -812,9 +812,9 @@ def test_every_line_end_ends_data_under_tcllib(end, step):
 def seconds(line, profile="tcllib-1.5"):
     driver = Driver(config(profile, ["sender"]))
     driver.feed(b"HELO x\r\n")
-    start = time.perf_counter()
+    start = time.thread_time()
     driver.code(line)
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 LONG = {
