@@ -30,7 +30,8 @@ class BaseServer:
     Arguments:
         host: address or host name to listen on; empty for all interfaces; an absolute path for a UNIX socket.
         port: port number; 0 for a free one.
-        sock: a socket of yours to listen on instead; bound, and closed when the server stops.
+        sock: a socket of yours to listen on instead; bound, and closed when the server stops. Its file, if it is a UNIX socket,
+            stays.
         store: where each message is put before its client is told 250: one of :mod:`pysmtpd.stores`, or your own. A message
             that it does not take is refused with 452 (no room) or 451.
         keep: whether :attr:`messages` has them as well, and :attr:`sessions` what was said.
@@ -54,6 +55,7 @@ class BaseServer:
         self._host = host
         self._port = port
         self._given = sock
+        self._adopted = False  # the socket it listens on is the caller's, and so is the file of a UNIX socket
         self._store = store
         self._keeps = keep
         self.inbox = Inbox()
@@ -149,7 +151,9 @@ class BaseServer:
             raise RuntimeError(f"smtpd service already running on {self._name()}")
         if myaddr is None and port is None and self._given is not None:
             given, self._given = self._given, None
+            self._adopted = True
             return listening.adopt(given)
+        self._adopted = False
         myaddr = self._host if myaddr is None else myaddr
         listener = listening.listen(myaddr, self._port if port is None else port)
         if myaddr and not listening.is_path(myaddr):
@@ -166,7 +170,8 @@ class BaseServer:
         listener, self._listener = self._listener, None
         if listener is None or listener.fileno() < 0:
             return None
-        listening.remove_path(listener.getsockname())
+        if not self._adopted:
+            listening.remove_path(listener.getsockname())
         self._log("notice", "smtpd service stopped")
         return listener
 
@@ -177,6 +182,11 @@ class BaseServer:
     def wait_stopped(self, timeout: float | None) -> bool:
         """Wait until the server is stopped, for ``timeout`` seconds or without end; tell whether it was."""
         return self.has_stopped.wait(timeout)
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._service.live)
 
     # What it has received
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pysmtpd.serve_options import add_arguments
 from pysmtpd.version import __version__
 
 _SHELLS = ("tclsh", "wish")
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="pysmtpd", description="An SMTP server for testing mail clients, shared by Python and Tcl.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_serve(commands)
     _add_shell(commands, "tclsh", "a tclsh inside Python, with the package smtpd ready to be required")
     _add_shell(commands, "wish", "the same with Tk")
     path = commands.add_parser(
@@ -58,6 +60,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     path.set_defaults(run=_print_tcl_path)
     return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    purpose = "receive mail and print it: the mail catcher for a workstation"
+    serve = commands.add_parser("serve", allow_abbrev=False, help=purpose, description=f"{purpose.capitalize()}.")
+    serve.set_defaults(run=_serve)
+    add_arguments(serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from pysmtpd import serve
+
+    return serve.run(options)
 
 
 def _add_shell(commands: "argparse._SubParsersAction[_Parser]", name: str, purpose: str) -> None:
