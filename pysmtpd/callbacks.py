@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from pysmtpd.core.events import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Question, Refuse, Verdict
+from pysmtpd.core.events import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Question, Refuse, TlsReport, Verdict
 
 Callback: TypeAlias = Callable[..., object]
 
@@ -167,6 +167,11 @@ def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
             return callbacks["validate_sender"](address)
         case CheckRecipient(address) if "validate_recipient" in callbacks:
             return callbacks["validate_recipient"](address)
+        case TlsReport(option, channel, details) if "command" in callbacks:
+            answer = callbacks["command"](option, channel, *details)
+            if answer is False:
+                raise Refused(454, "returned False")
+            return answer
         case Deliver() if "deliverMIME" in callbacks:
             from pysmtpd.parsing import parse_message
 

@@ -163,7 +163,7 @@ class Options:
         chosen = {}
         for name, value in checked.items():
             if name in CALLBACK_OPTIONS:
-                self._set_callback(name, value)
+                self._listen(name, value)
             elif name == "loglevel":
                 self.config.log_to(value)
             elif name == "serveraddr":
@@ -177,6 +177,7 @@ class Options:
         if about_tls:
             self.tls = tls
             tls.put_into(self.config)
+            self._listen("command", tls.get("command"))
 
     def _known(self, name: str) -> str:
         bare = name.lstrip("-")
@@ -184,12 +185,12 @@ class Options:
             raise ConfigurationError(f'unknown option "{name}": must be one of {", ".join(self.names())}')
         return bare
 
-    def _set_callback(self, name: str, value: Callback | str | None) -> None:
+    def _listen(self, name: str, value: Callback | str | None) -> None:
         if value is None or isinstance(value, str):  # the empty string, as Tcl has it
             self.callbacks.pop(name, None)
         else:
             self.callbacks[name] = value
-        self.config.ask = self._always.union(CALLBACK_OPTIONS[option] for option in self.callbacks)
+        self.config.ask = self._always.union(CALLBACK_OPTIONS.get(option, "tls") for option in self.callbacks)
 
 
 def check_port(port: object) -> None:

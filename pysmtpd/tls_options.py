@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pysmtpd.callbacks import ConfigurationError
+from pysmtpd.callbacks import ConfigurationError, check_callback
 from pysmtpd.core import Config
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "cafile": "",
     "cadir": "",
     "cipher": "",
+    "command": None,  # told of each handshake: see docs/tls.md
     "request": False,
     "require": False,
     # Tcl's tls package has switches for protocols that nobody should speak any more. They are taken, and change nothing:
@@ -60,14 +61,14 @@ class TlsOptions:
             raise ConfigurationError("require_tls is True, and tls is 'off': must be 'starttls' or 'implicit' then")
         return made
 
-    def put_into(self, config: Config) -> None:
-        """Have a server serve with them."""
+    def put_into(self, config: Config, *, offered: bool = True) -> None:
+        """Have a server serve with them. Whether STARTTLS is ``offered`` may be somebody else's affair: a script's."""
         mode = self._values["tls"]
         config.use_tls(
             self._context,
             implicit=mode == "implicit",
             required=self._values["require_tls"],
-            offered=mode == "starttls",
+            offered=offered and mode == "starttls",
         )
 
     def _make_context(self) -> "Context":
@@ -94,6 +95,10 @@ class TlsOptions:
 
 def _check(name: str, value: Any) -> None:
     default = _DEFAULTS.get(name, False)
+    if name == "command":
+        if value is not None:
+            check_callback(name, value)
+        return
     if isinstance(default, bool):
         _require(isinstance(value, bool), name, value, "True or False")
         return

@@ -87,9 +87,9 @@ proc ::pysmtpd::HasMessage {channel} {
 #   Run the callback that answers a question.
 #
 # Arguments:
-#   kind     host, sender, recipient, deliver or command
+#   kind     host, sender, recipient, deliver, command or tls
 #   channel  the session's connection
-#   values   the address to check; the text of the message; or the verb and the command line
+#   values   the address to check; the text of the message; the verb and the command line; or what TlsCallback takes
 #
 # Results:
 #   Nothing when the callback returned; else its return code, result and errorCode.
@@ -103,6 +103,8 @@ proc ::pysmtpd::Callback {kind channel values} {
         lassign [apply $delivery $channel] code result settings
     } elseif {$kind eq "command"} {
         return [RunCommand $channel {*}[lindex $values 0]]
+    } elseif {$kind eq "tls"} {
+        return [TlsCallback $channel {*}[lindex $values 0]]
     } elseif {[catch {Prefix validate_$kind} prefix]} {
         lassign [list 1 $prefix {}] code result settings
     } else {
@@ -177,11 +179,11 @@ proc ::pysmtpd::SetOption {option value} {
             set options(banner) $value
         }
         -usetls {
-            set options(usetls) [string is true -strict $value]
+            UseTls $value
         }
         default {
             if {$option in $::smtpd::tlsopts} {
-                dict set options(tlsopts) $option $value
+                SetTls $option $value
             } elseif {![SetOwn $option $value]} {
                 return -code error -level 2 "unknown option: \"$option\": must be one of -deliverMIME, -deliver,\
                     -validate_host, -validate_recipient, -validate_sender or an option suitable to tls::init"
@@ -238,6 +240,7 @@ proc ::pysmtpd::Settings {} {
     foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
         lappend settings {*}[CallbackSetting $name $::smtpd::options($name)]
     }
+    lappend settings {*}[TlsSettings]
     variable own
     dict for {name value} $own {
         lappend settings option $name value $value

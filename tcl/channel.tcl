@@ -130,6 +130,9 @@ proc ::pysmtpd::Perform {number action argument} {
         log {
             ::smtpd::Log {*}$argument
         }
+        tls {
+            Encrypted $number $argument
+        }
         state {
             array set ::smtpd::state_$channels($number) $argument
         }
@@ -183,7 +186,12 @@ proc ::pysmtpd::Say {channel line} {
     if {![info exists numbers($channel)]} {
         return "no session on \"$channel\""
     }
+    variable encrypted
     set spoken($numbers($channel)) 1
+    if {[info exists encrypted($numbers($channel))]} {
+        link::say $numbers($channel) $line
+        return
+    }
     Write $numbers($channel) [encoding convertto iso8859-1 $line]
 }
 
@@ -362,8 +370,9 @@ proc ::pysmtpd::Abandon {number} {
     variable held
     variable spoken
     variable heard
+    variable encrypted
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) heard($number)
+        spoken($number) heard($number) encrypted($number)
     link::forget $number
 }
 
@@ -379,8 +388,9 @@ proc ::pysmtpd::Forget {number} {
     variable held
     variable spoken
     variable heard
+    variable encrypted
     if {[info exists channels($number)]} {
         unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) channels($number) busy($number) \
-            suspended($number) held($number) spoken($number) heard($number)
+            suspended($number) held($number) spoken($number) heard($number) encrypted($number)
     }
 }

@@ -343,6 +343,9 @@ proc ::pysmtpd::link::Act {operation number payload} {
         25 {
             ::pysmtpd::Perform $number state $payload
         }
+        26 {
+            ::pysmtpd::Perform $number tls $payload
+        }
         22 {
             Print $payload
         }
@@ -373,7 +376,11 @@ proc ::pysmtpd::link::command {number verb line} {
 #
 #   Do what the frames say that have come for one session; the others stay.
 #
-proc ::pysmtpd::link::ActFor {session} {
+# Arguments:
+#   session  its number
+#   only     operations: stop at the first frame with another one
+#
+proc ::pysmtpd::link::ActFor {session {only {}}} {
     variable received
     variable position
     variable needed 9
@@ -385,6 +392,9 @@ proc ::pysmtpd::link::ActFor {session} {
         binary scan $received "@${scan}IucuIu" length operation number
         set last [expr {$scan + 8 + $length}]
         if {[string length $received] <= $last} {
+            break
+        }
+        if {$number == $session && [llength $only] && $operation ni $only} {
             break
         }
         if {$number == $session} {
@@ -415,6 +425,11 @@ proc ::pysmtpd::link::Answer {number question} {
     }
     if {$verdict eq ""} {
         Send 9 $number {}
+        if {$kind eq "deliver" && ![string length $acceptance]} {
+            # Under TLS, only the child can send it: see to that.
+            ::pysmtpd::Result [Request 10 {} $number]
+            ActFor $number {16 17 24}
+        }
     } else {
         Send 4 $number [Pack $verdict]
         if {![info exists ::smtpd::options(socket)]} {
@@ -682,6 +697,15 @@ proc ::pysmtpd::link::Tidy {number} {
     variable ahead
     variable begun
     unset -nocomplain ahead($number) begun($number)
+}
+
+# ::pysmtpd::link::say --
+#
+#   A script has a line of its own for a client whose session is under TLS.
+#
+proc ::pysmtpd::link::say {number line} {
+    ::pysmtpd::Result [Request 13 [list $line] $number]
+    ActFor $number {16 24}
 }
 
 # ::pysmtpd::link::expire --

@@ -77,6 +77,10 @@ proc ::pysmtpd::link::Drive {number actions} {
         }
         set actions $next
     }
+    # What was held back for a reply that never came, a report of TLS having none.
+    if {[info exists ::pysmtpd::held($number)]} {
+        ::pysmtpd::Write $number {}
+    }
 }
 
 # ::pysmtpd::link::command --
@@ -85,6 +89,14 @@ proc ::pysmtpd::link::Drive {number actions} {
 #
 proc ::pysmtpd::link::command {number verb line} {
     Drive $number [::pysmtpd::engine::command $number $verb $line]
+}
+
+# ::pysmtpd::link::say --
+#
+#   A script has a line of its own for a client whose session is under TLS.
+#
+proc ::pysmtpd::link::say {number line} {
+    Drive $number [::pysmtpd::engine::say $number $line]
 }
 
 # ::pysmtpd::link::expire --

@@ -90,7 +90,7 @@ apply {{} {
 
 apply {{folder} {
     set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
-    foreach file [list channel.tcl idle.tcl callbacks.tcl options.tcl $link] {
+    foreach file [list channel.tcl idle.tcl callbacks.tcl options.tcl tls.tcl $link] {
         source [file join $folder $file]
     }
 }} [file dirname [file normalize [info script]]]
@@ -146,12 +146,14 @@ proc ::smtpd::configure {args} {
         }
         return [lappend all -]
     }
+    set tls [::pysmtpd::TlsState]
     foreach {option value} $args {
         if {![string match -* $option] || $option eq "--"} {
             break
         }
         ::pysmtpd::SetOption $option $value
     }
+    ::pysmtpd::CheckTls $tls
     return {}
 }
 

@@ -50,7 +50,7 @@ def test_the_stock_package_calls_it_usetls(serve):
     with smtplib.SMTP("localhost", server.port) as client:
         client.ehlo()
         assert not client.has_extn("starttls")
-        assert client.docmd("STARTTLS")[0] == 500
+        assert client.docmd("STARTTLS")[0] == 502
 
 
 def test_implicit_tls(serve):

@@ -31,6 +31,7 @@ from pysmtpd.core.events import (
     Refuse,
     RefuseSome,
     StartTls,
+    TlsReport,
     Verdict,
 )
 from pysmtpd.core.profile import PROFILES, RFC5321, TCLLIB_1_5, Profile
@@ -57,5 +58,6 @@ __all__ = [
     "RefuseSome",
     "Session",
     "StartTls",
+    "TlsReport",
     "Verdict",
 ]

@@ -79,6 +79,23 @@ class StartTls(NamedTuple):
         return "starttls"
 
 
+class TlsReport(NamedTuple):
+    """Question: what of this step of a handshake? Put when it is over, in the way Tcl's tls package tells its ``-command``.
+
+    Only the answer to ``verify`` matters: a no ends the session.
+    """
+
+    option: str  #: ``verify``, ``error`` or ``info``
+    channel: str  #: the session's name
+    #: verify: depth, certificate, whether it is good, what is wrong with it; error: a text; info: major, minor, text.
+    details: tuple[int | str | dict[str, str], ...]
+
+    @property
+    def kind(self) -> str:
+        """What the question goes by in ``Config.ask``."""
+        return "tls"
+
+
 class Log(NamedTuple):
     """Something worth a line in the log. Carries no control characters."""
 
@@ -114,6 +131,6 @@ class RefuseSome(NamedTuple):
     refusals: Mapping[str, Refuse]  #: by the forward-path in its angle brackets; at least one
 
 
-Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver | Command | StartTls
+Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver | Command | StartTls | TlsReport
 Event: TypeAlias = Question | Log | Close
 Verdict: TypeAlias = Accept | Refuse | RefuseSome

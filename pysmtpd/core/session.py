@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _VERB_ENDS: Final = ("", " ")
 
 #: The questions that no command between MAIL and DATA puts.
-_AROUND: Final = frozenset(("host", "deliver"))
+_AROUND: Final = frozenset(("host", "deliver", "tls"))
 #: An envelope in one segment has at least so many octets.
 _SHORTEST_ENVELOPE: Final = 40
 
@@ -318,6 +318,10 @@ class Session:
     def _note(self, bit: int, seen: bool) -> None:
         self.seen = self.seen | bit if seen else self.seen & ~bit
 
+    def say(self, data: bytes) -> None:
+        """Send bytes of a script's own: under TLS it cannot write to the connection itself."""
+        self.out.append(data)
+
     def take_output(self) -> bytes:
         """Return the reply bytes since the last call."""
         out = self.out
@@ -577,9 +581,9 @@ class Session:
         config = self.config
         self.debug(f"{line} on {self.name}")
         if len(line) > len("STARTTLS"):
-            self.out.append(config.replies.no_parameters)
+            self.fail(config.replies.no_parameters)
         elif config.tls is None:
-            self.out.append(config.replies.tls_unavailable)
+            self.fail(config.replies.tls_unavailable)
         else:
             self.ask(StartTls(), config.replies.start_tls, partial(self._encrypt, config.tls), self._tls_refused)
 

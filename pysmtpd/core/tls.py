@@ -6,13 +6,33 @@ there is, as ever. This module is imported when the first client, or a certifica
 """
 
 import contextlib
+import hashlib
 import ssl
-from typing import Any, NamedTuple, TypeAlias
+from collections import deque
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from pysmtpd.core.events import Verdict
+from pysmtpd.core.events import Refuse, TlsReport, Verdict
 from pysmtpd.core.session import Session
 
 Context: TypeAlias = ssl.SSLContext
+
+#: What OpenSSL calls the beginning and the end of a handshake (SSL_state_string_long).
+_BEFORE: Final = "before SSL initialization"
+_FINISHED: Final = "SSL negotiation finished successfully"
+
+#: Attribute types by their short names (RFC 4514, 3, and OpenSSL's for those that are not there).
+_SHORT_NAMES: Final = {
+    "commonName": "CN",
+    "countryName": "C",
+    "domainComponent": "DC",
+    "localityName": "L",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "stateOrProvinceName": "ST",
+    "streetAddress": "street",
+    "userId": "UID",
+}
 
 
 class TlsFacts(NamedTuple):
@@ -116,7 +136,7 @@ class Stage:
         clear: bytes that go out before the first record: the reply to STARTTLS.
     """
 
-    __slots__ = ("_clear", "_incoming", "_notified", "_object", "_outgoing", "ended", "established", "problem")
+    __slots__ = ("_clear", "_incoming", "_notified", "_object", "_outgoing", "distrust", "ended", "established", "problem")
 
     def __init__(self, context: Context, clear: bytes) -> None:
         self._clear = clear
@@ -127,6 +147,7 @@ class Stage:
         self.established = False  #: whether the handshake is over
         self.ended = False  #: whether the client has ended its side with a close_notify
         self.problem = ""  #: why there will be nothing more, where it was not that
+        self.distrust = ""  #: what is wrong with the client's certificate, where it was that
 
     def decrypt(self, data: bytes) -> bytes:
         """Take records; return what was in them. Goes on with the handshake meanwhile. Never raises."""
@@ -144,7 +165,8 @@ class Stage:
         except ssl.SSLZeroReturnError:
             self.ended = True
         except ssl.SSLError as error:
-            self.problem = getattr(error, "verify_message", "") or error.reason or str(error)
+            self.problem = (error.reason or str(error)).replace("_", " ").lower()
+            self.distrust = getattr(error, "verify_message", "")
         return b"".join(found)
 
     def encrypt(self, data: bytes, *, last: bool) -> bytes:
@@ -164,6 +186,45 @@ class Stage:
         cipher, _, bits = self._object.cipher() or ("", "", 0)
         return TlsFacts(self._object.version() or "", cipher, bits, self._object.getpeercert() or None)
 
+    def certificates(self) -> list[dict[str, str]]:
+        """Return the client's chain of certificates as Tcl's tls package writes them, the authority first."""
+        chain = None
+        with contextlib.suppress(AttributeError, ValueError):  # not a public name before Python 3.13
+            chain = self._object._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+        return [_as_in_tcl(certificate.get_info(), certificate.public_bytes(1)) for certificate in reversed(chain or ())]
+
+
+def _as_in_tcl(certificate: dict[str, Any], pem: str) -> dict[str, str]:
+    return {
+        "sha1_hash": hashlib.sha1(ssl.PEM_cert_to_DER_cert(pem), usedforsecurity=False).hexdigest().upper(),
+        "subject": _distinguished_name(certificate["subject"]),
+        "issuer": _distinguished_name(certificate["issuer"]),
+        "notBefore": certificate["notBefore"],
+        "notAfter": certificate["notAfter"],
+        "serial": certificate["serialNumber"],
+        "certificate": pem,
+    }
+
+
+def _distinguished_name(name: tuple[tuple[tuple[str, str], ...], ...]) -> str:
+    """Return a name as a string: RFC 4514, 2.1 to 2.4, beyond ASCII in hexadecimal."""
+    parts = ["+".join(f"{_SHORT_NAMES.get(kind, kind)}={_escaped(value)}" for kind, value in part) for part in reversed(name)]
+    return ",".join(parts)
+
+
+def _escaped(value: str) -> str:
+    text = "".join(
+        f"\\{character}" if character in ',+"\\<>;' else character if " " <= character <= "~" else _in_hexadecimal(character)
+        for character in value
+    )
+    if text[:1] in (" ", "#"):
+        text = "\\" + text
+    return f"{text[:-1]}\\ " if len(text) > 1 and text.endswith(" ") else text
+
+
+def _in_hexadecimal(character: str) -> str:
+    return "".join(f"\\{octet:02X}" for octet in character.encode())
+
 
 class EncryptedSession(Session):
     """A session under TLS."""
@@ -179,7 +240,7 @@ class EncryptedSession(Session):
         stage = self._stage
         text = stage.decrypt(data)
         if self.tls is None and stage.established:
-            self.tls = stage.facts()
+            self._agreed()
         if text:
             super().receive(text)
         if stage.problem:
@@ -192,16 +253,56 @@ class EncryptedSession(Session):
     def receive_eof(self) -> None:
         """Take the end of the client's side."""
         super().receive_eof()
-        if not self._stage.established:
+        if not self._stage.established and not self._stage.problem:
             self._broken("the client left")
+
+    def _agreed(self) -> None:
+        """The handshake is over, and well."""
+        self.tls = self._stage.facts()
+        self._tell(("info", "handshake", "done", _FINISHED), ("info", "accept", "exit", _FINISHED))
 
     def _broken(self, reason: str) -> None:
         """End a session whose client cannot be understood any more. Behind an open question it ends by itself."""
         self._eof = True
-        if self._open is None and not self._closed:
-            what = "connection" if self._stage.established else "handshake"
-            self.log("error", f"TLS {what} with {self.client}:{self.port} failed: {reason}")
+        if self._open is not None or self._closed:
+            return
+        what = "connection" if self._stage.established else "handshake"
+        why = f"{reason}: {self._stage.distrust}" if self._stage.distrust else reason
+        if "tls" not in self.config.ask:  # else it is for those who are told to log it
+            self.log("error", f"TLS {what} with {self.client}:{self.port} failed: {why}")
+        if self._stage.established:
             self.close("TLS failure")
+        else:
+            self._tell(("info", "accept", "exit", "error"), ("error", reason), over=True)
+
+    def _tell(self, *steps: tuple[str, ...], over: bool = False) -> None:
+        """Report a handshake, where somebody listens; then go on, or close where it is all over."""
+        reports: deque[tuple[Any, ...]] = deque()
+        if "tls" in self.config.ask and self._open is None:
+            reports.append(("info", "handshake", "start", _BEFORE))
+            chain = self._stage.certificates()
+            for depth, certificate in zip(range(len(chain) - 1, -1, -1), chain, strict=True):
+                distrust = self._stage.distrust if depth == 0 else ""
+                reports.append(("verify", depth, certificate, 0 if distrust else 1, distrust))
+            reports += steps
+        self._report(reports, over)
+
+    def _report(self, reports: deque[tuple[Any, ...]], over: bool) -> None:
+        if reports:
+            option, *details = reports.popleft()
+            question = TlsReport(option, self.name, tuple(details))
+            refused = self._distrusted if option == "verify" and not over else partial(self._disregard, reports, over)
+            self.ask(question, b"", partial(self._report, reports, over), refused)
+        elif over:
+            self.close("TLS failure")
+
+    def _disregard(self, reports: deque[tuple[Any, ...]], over: bool, _refusal: Refuse) -> None:
+        self._report(reports, over)
+
+    def _distrusted(self, _refusal: Refuse) -> None:
+        """Somebody does not like the client's certificate."""
+        steps = ("info", "accept", "exit", "error"), ("error", "certificate verify failed")
+        self._report(deque(steps), over=True)
 
     def take_output(self) -> bytes:
         """Return the records since the last call. What is said in the course of the handshake waits for its end."""

@@ -22,6 +22,7 @@ from pysmtpd.core import (
     Refuse,
     Session,
     StartTls,
+    TlsReport,
     Verdict,
 )
 from pysmtpd.options import Options
@@ -180,7 +181,7 @@ class Conversation:
                         self.closing = True
                         self.finish()
                     return
-                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command() | StartTls():
+                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command() | StartTls() | TlsReport():
                     verdict = self._put(event)
                     if verdict is None:
                         self._flush()

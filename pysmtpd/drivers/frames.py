@@ -24,6 +24,7 @@ CALL: Final = 8  # function, arguments; answered by RESULT
 COMMAND: Final = 10  # verb, line; or nothing, to ask again: answered by RESULT, which tells whether a question is open
 OPTION: Final = 11  # the name of an option of ours; answered by RESULT
 EXPIRE: Final = 12  # the client has been silent for too long
+SAY: Final = 13  # a line; answered by RESULT
 
 # To Tcl.
 WRITE: Final = 16  # reply bytes
@@ -34,6 +35,7 @@ HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being 
 CLOSE: Final = 20
 RESULT: Final = 21  # a Tcl list: ok and a value, or error, message, errorCode
 PRINT: Final = 22  # text for the script's stdout
+TLS: Final = 26  # as STATE; from now on the session is under TLS
 STATE: Final = 25  # a Tcl list: what changed in the state
 TAKEN: Final = 23  # a large chunk has been used up
 

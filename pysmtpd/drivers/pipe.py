@@ -103,6 +103,9 @@ class Child:
                 self._perform(number, engine.expire(number))
             case frames.OPTION:
                 self._result(engine.option(*frames.texts(payload)))
+            case frames.SAY:
+                self._perform(number, engine.say(number, *frames.texts(payload)))
+                self._result(("ok", ""))
             case frames.CALL:
                 self._watch()
                 name, *arguments = frames.texts(payload)
@@ -143,6 +146,8 @@ class Child:
                         due = self._engine.resolve(number)
                     case "log":
                         self.send(frames.LOG, number, tcl_value(argument).encode("latin-1", "replace"))
+                    case "tls":
+                        self.send(frames.TLS, number, tcl_value(argument).encode("latin-1", "replace"))
                     case "state":
                         self.send(frames.STATE, number, tcl_value(argument).encode("latin-1", "replace"))
                     case "close":

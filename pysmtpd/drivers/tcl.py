@@ -13,7 +13,7 @@ action      argument
             the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.answer`
 ``python``  nothing; always the last action: a Python callback is due, to be run by :meth:`TclEngine.resolve` once the
             replies before it are out
-``tls``     nothing: from now on the session is under TLS
+``tls``     what changed in the session's state: from now on the session is under TLS
 ``state``   what changed in the session's state: a command that the script asked for has been handled
 ``close``   nothing: close the channel
 ==========  =====================================================================================================
@@ -22,6 +22,7 @@ action      argument
 import os
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 from pysmtpd import clock
@@ -49,6 +50,7 @@ from pysmtpd.core import (
     Refuse,
     Session,
     StartTls,
+    TlsReport,
     Verdict,
 )
 from pysmtpd.core.config import STOCK_BANNER
@@ -86,6 +88,7 @@ class TclEngine:
         self._python: dict[str, Callback] = {}
         self._asked_in_python: set[str] = set()
         self._handles: dict[str, Callback] = {}
+        self._tls: dict[str, str] = {}
         self._choose_callbacks()
 
     # Settings
@@ -110,7 +113,8 @@ class TclEngine:
 
         Arguments:
             settings: pairs of a name and a value. ``extension`` is followed by its ``parameters``, ``help`` by each ``line``,
-                ``callback`` (an option's name) by each ``word`` of its command prefix, ``option`` (one of ours) by its ``value``.
+                ``callback`` (an option's name) by each ``word`` of its command prefix, ``option`` (one of ours) by its ``value``,
+                ``tls`` (the name of an option for it) by its ``text``.
 
         Raises ConfigurationError for a Python callback that cannot be found, and for an option's value that cannot be used.
         """
@@ -121,6 +125,7 @@ class TclEngine:
         texts: dict[str, list[str]] = {}
         prefixes: dict[str, list[str]] = {}
         chosen: dict[str, Any] = {"profile": TCLLIB_1_5.name}
+        tls: dict[str, str] = {}
         current = ""
         for name, value in settings:
             match name:
@@ -151,8 +156,10 @@ class TclEngine:
                     current = value
                 case "word":
                     prefixes[current].append(value)
-                case "option":
+                case "tls" | "option":
                     current = value
+                case "text":
+                    tls[current] = value
                 case "value":
                     chosen[current] = read(current, value)
         config.choose(chosen)
@@ -164,6 +171,22 @@ class TclEngine:
         }
         self._scripted = {option for option, words in prefixes.items() if words and option not in self._configured}
         self._choose_callbacks()
+        self._use_tls(tls)
+
+    def _use_tls(self, options: dict[str, str]) -> None:
+        """Serve with these options of Tcl's tls package. Raises ConfigurationError that names the file that is wrong."""
+        if options == self._tls:
+            return
+        # As in the stock package, half a certificate is none: STARTTLS is then answered 454.
+        if options.get("certfile") and options.get("keyfile"):
+            from pysmtpd.tls_options import TlsOptions
+
+            values: dict[str, Any] = {"usetls": True, **options}
+            values.update({name: options[name] == "1" for name in ("request", "require") if name in options})
+            TlsOptions().changed(values).put_into(self.config, offered=False)
+        else:
+            self.config.use_tls(None)
+        self._tls = options
 
     def option(self, name: str) -> tuple[str, ...]:
         """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""
@@ -189,7 +212,7 @@ class TclEngine:
         available = {**self._configured, **self._overrides}
         self._python = {option: available[option] for option in winners.values() if option in available}
         self._asked_in_python = {CALLBACK_OPTIONS[option] for option in self._python}
-        self.config.ask = frozenset(winners)
+        self.config.ask = frozenset(winners).union({"tls"} if "command" in self._scripted else ())
 
     # What happened to a session
 
@@ -248,6 +271,14 @@ class TclEngine:
         delivers = live is not None and isinstance(live.session.question, Deliver)
         chosen = (_DELIVERY_CODE if delivers else _CODE).match(error_code)
         return self._go_on(key, Refuse(text, int(chosen[1]) if chosen else None))
+
+    def say(self, key: Key, text: str) -> Actions:
+        """A script has a line of its own for a client whose session is under TLS."""
+        live = self.sessions.get(key)
+        if live is None:
+            return ()
+        live.session.say(text.encode("latin-1", "replace"))
+        return "write", live.session.take_output()
 
     def resolve(self, key: Key) -> Actions:
         """Run the Python callback that is due."""
@@ -327,7 +358,7 @@ class TclEngine:
                 return "close", ""
             case StartTls():
                 live.session.answer(_YES)
-                return "tls", ""
+                return "tls", live.changes()
             case question:
                 if question.kind in self._asked_in_python:
                     return "python", ""
@@ -355,13 +386,15 @@ class _Live:
         return tuple(changed)
 
 
-def _value_of(question: CheckHost | CheckSender | CheckRecipient | Deliver | Command) -> object:
+def _value_of(question: CheckHost | CheckSender | CheckRecipient | Deliver | Command | TlsReport) -> object:
     """Return what a script is told of a question."""
     match question:
         case Deliver():
             return question.content.text()
         case Command(verb, line):
             return verb, line
+        case TlsReport(option, _, details):
+            return option, *(tuple(chain(*detail.items())) if isinstance(detail, dict) else detail for detail in details)
         case _:
             return question.address
 

@@ -46,6 +46,7 @@ class TkLink:
             "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
             "receive": self._receive,
             "answer": _guarded(lambda key, code="0", *result: engine.answer(key, int(code), *result)),
+            "say": _guarded(engine.say),
             "resolve": _guarded(engine.resolve),
             "command": _guarded(engine.command),
             "expire": _guarded(engine.expire),

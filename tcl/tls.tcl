@@ -1,0 +1,173 @@
+# Encryption: the options of Tcl's tls package, for the engine, which does without that package; and what scripts are told of it.
+
+namespace eval ::pysmtpd {
+    variable encrypted       ;# number -> 1 while the session is under TLS
+    variable tls_flags {-request -require -ssl2 -ssl3 -tls1}
+    variable passwords {}    ;# what -password is -> the password, of those that were asked for
+    array set encrypted {}
+}
+
+# ::pysmtpd::SetTls --
+#
+#   Set one of the options for TLS. The last value counts; what the files hold is looked at when the server listens.
+#
+proc ::pysmtpd::SetTls {option value} {
+    upvar #0 ::smtpd::options options
+    variable tls_flags
+    variable passwords
+    if {$option in $tls_flags && ![string is boolean -strict $value]} {
+        return -code error -level 3 "$option is \"$value\": must be 0 or 1"
+    }
+    if {$option eq "-password"} {
+        set passwords {}
+    }
+    dict set options(tlsopts) $option $value
+}
+
+# ::pysmtpd::UseTls --
+#
+#   Offer STARTTLS, or do not any more.
+#
+proc ::pysmtpd::UseTls {value} {
+    upvar #0 ::smtpd::options options
+    if {![string is boolean -strict $value]} {
+        return -code error -level 3 "expected boolean value but got \"$value\""
+    }
+    set options(usetls) [expr {!!$value}]
+    if {$options(usetls)} {
+        set ::smtpd::extensions(STARTTLS) {}
+        if {"STARTTLS" ni $::smtpd::commands} {
+            lappend ::smtpd::commands STARTTLS
+        }
+    } else {
+        unset -nocomplain ::smtpd::extensions(STARTTLS)
+        set ::smtpd::commands [lsearch -all -inline -not -exact $::smtpd::commands STARTTLS]
+    }
+}
+
+# ::pysmtpd::TlsState --
+#
+#   Return all that UseTls and SetTls change, for RestoreTls.
+#
+proc ::pysmtpd::TlsState {} {
+    return [list $::smtpd::options(usetls) $::smtpd::options(tlsopts)]
+}
+
+# ::pysmtpd::CheckTls --
+#
+#   A server that listens gets the new options for TLS now. What is wrong with a file is an error that names it, and the
+#   options are then what they were.
+#
+# Arguments:
+#   before   what TlsState returned before the change
+#
+proc ::pysmtpd::CheckTls {before} {
+    if {![info exists ::smtpd::options(socket)] || $before eq [TlsState]} {
+        return
+    }
+    if {[catch {link::ready} message settings]} {
+        lassign $before usetls tlsopts
+        UseTls $usetls
+        set ::smtpd::options(tlsopts) $tlsopts
+        return -code error -level 2 -errorcode [dict get $settings -errorcode] $message
+    }
+}
+
+# ::pysmtpd::TlsSettings --
+#
+#   Return the options for TLS as the engine takes them.
+#
+proc ::pysmtpd::TlsSettings {} {
+    set settings {}
+    if {!$::smtpd::options(usetls)} {
+        return {}
+    }
+    dict for {option value} $::smtpd::options(tlsopts) {
+        if {$value eq ""} {
+            continue
+        }
+        switch -- $option {
+            -certfile - -keyfile - -cafile - -cadir {
+                # The engine may run in another directory.
+                set value [file normalize $value]
+            }
+            -password {
+                set value [Password $value]
+            }
+            -command {
+                lappend settings callback command word tcl
+                continue
+            }
+            -ssl2 - -ssl3 - -tls1 {
+                # Nobody should speak those any more, and the engine does not.
+                continue
+            }
+            -request - -require {
+                set value [expr {!!$value}]
+            }
+        }
+        lappend settings tls [string range $option 1 end] text $value
+    }
+    return $settings
+}
+
+# ::pysmtpd::Password --
+#
+#   Return the password that -password stands for: what the command of that name returns, or the value itself where there is
+#   no such command. It is asked for once.
+#
+proc ::pysmtpd::Password {value} {
+    variable passwords
+    if {[dict exists $passwords $value]} {
+        return [dict get $passwords $value]
+    }
+    set password $value
+    if {![catch {lindex $value 0} command] && [namespace which -command ::[string trimleft $command :]] ne ""} {
+        if {[catch {apply {{prefix} {{*}$prefix} ::} $value} password settings]} {
+            return -code error -errorcode [ErrorCode $settings] "-password: $password"
+        }
+    }
+    dict set passwords $value $password
+    return $password
+}
+
+# ::pysmtpd::Encrypted --
+#
+#   A session goes on under TLS, and nothing that was said before counts.
+#
+proc ::pysmtpd::Encrypted {number changes} {
+    variable encrypted
+    variable channels
+    set encrypted($number) 1
+    array set ::smtpd::state_$channels($number) [list {*}$changes tls 1]
+}
+
+# ::pysmtpd::TlsCallback --
+#
+#   Tell the script's -command of a step of a handshake, as Tcl's tls package does.
+#
+# Arguments:
+#   channel  the session's connection
+#   option   verify, error or info
+#   args     what the option says
+#
+# Results:
+#   As of Callback: nothing for yes. Only to verify there is a no: the command returns 0.
+#
+proc ::pysmtpd::TlsCallback {channel option args} {
+    if {![dict exists $::smtpd::options(tlsopts) -command]} {
+        return {}
+    }
+    set prefix [dict get $::smtpd::options(tlsopts) -command]
+    set code [catch {apply {{prefix option channel details} {{*}$prefix $option $channel {*}$details} ::} \
+        $prefix $option $channel $args} result settings]
+    if {$code == 1} {
+        # tclint-disable-next-line command-args
+        after 0 [list {*}[interp bgerror {}] $result $settings]
+        return {}
+    }
+    if {$option eq "verify" && [string is boolean -strict $result] && !$result} {
+        return {1 {the -command of the server says no} NONE}
+    }
+    return {}
+}

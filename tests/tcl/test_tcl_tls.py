@@ -1,0 +1,477 @@
+"""TLS from a Tcl script, without Tcl's tls package: options, STARTTLS on the wire, -command and -password, and what breaks."""
+
+import contextlib
+import smtplib
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from smtp_client import DEADLINE
+from tclsh import SHELLS, TclError, environment, run
+
+from pysmtpd.certificates import CA, CLIENT, LOCALHOST, SELF_SIGNED
+
+PAIR = f"-certfile {LOCALHOST.certfile} -keyfile {LOCALHOST.keyfile}"
+USE_TLS = f"smtpd::configure -usetls 1 {PAIR}\n"
+DELIVER = (
+    'proc got {from to lines} {puts "got $from $to"; foreach line $lines {puts "> $line"}}\nsmtpd::configure -deliver ::got\n'
+)
+MAIL = ("a@b.example", ["c@d.example"], "Subject: hi\r\n\r\nHello\r\n")
+
+
+def context(certificate=None):
+    made = ssl.create_default_context(cafile=CA)
+    if certificate:
+        made.load_cert_chain(*certificate)
+    return made
+
+
+@contextlib.contextmanager
+def under_tls(server, certificate=None):
+    """A client after STARTTLS and the handshake."""
+    with smtplib.SMTP(*server.address, timeout=DEADLINE) as client:
+        client.starttls(context=context(certificate))
+        yield client
+
+
+def test_a_mail_arrives_under_starttls(serve):
+    server = serve(USE_TLS + DELIVER)
+    with under_tls(server) as client:
+        client.sendmail(*MAIL)
+        cipher, _, bits = client.sock.cipher()
+    server.wait_printed("> Hello")
+    assert server.printed[0] == "got <a@b.example> <c@d.example>"
+    assert f"> \t(version=TLS1/SSL3 cipher={cipher} bits={bits} verify=NO)" in server.printed
+
+
+def test_the_session_starts_anew_and_offers_it_no_more(serve):
+    server = serve(USE_TLS)
+    with smtplib.SMTP(*server.address, timeout=DEADLINE) as client:
+        client.ehlo("client.example")
+        assert client.has_extn("starttls")
+        assert client.docmd("STARTTLS now") == (501, b"Syntax error (no parameters allowed)")
+        assert client.starttls(context=context()) == (220, b"Ready to start TLS")
+        assert client.ehlo("client.example")[0] == 250
+        assert not client.has_extn("starttls")
+        assert client.docmd("STARTTLS") == (503, b"bad sequence of commands")
+
+
+def test_the_state_says_so(serve):
+    server = serve(USE_TLS)
+    with under_tls(server) as client:
+        channel = server.eval("string range [info vars ::smtpd::state_*] 15 end")
+        assert server.eval(f"smtpd::state {channel} tls") == "1"
+        assert server.eval(f"smtpd::state {channel} domain") == ""
+        assert client.noop()[0] == 250
+
+
+def test_usetls_lists_the_verb_once_and_can_be_switched_off(serve):
+    server = serve(USE_TLS + USE_TLS)
+    assert server.eval("lsearch -all -inline $smtpd::commands STARTTLS") == "STARTTLS"
+    assert server.eval("smtpd::cget -usetls") == "1"
+    server.eval("smtpd::configure -usetls 0")
+    assert server.eval("list $smtpd::options(usetls) [lsearch $smtpd::commands STARTTLS]") == "0 -1"
+    with smtplib.SMTP(*server.address, timeout=DEADLINE) as client:
+        client.ehlo("client.example")
+        assert not client.has_extn("starttls")
+        assert client.docmd("STARTTLS") == (500, b"Invalid command")
+
+
+def test_the_last_value_counts(serve):
+    server = serve(f"smtpd::configure -usetls 1 -certfile /no/such.pem {PAIR} -cipher NONSENSE -cipher {{}}")
+    assert server.eval("smtpd::cget -certfile") == LOCALHOST.certfile
+    assert server.eval("dict size [smtpd::cget -tlsopts]") == "3"
+    with under_tls(server) as client:
+        assert client.noop()[0] == 250
+
+
+def test_half_a_certificate_is_none(serve):
+    server = serve(f"smtpd::configure -usetls 1 -certfile {LOCALHOST.certfile}")
+    with smtplib.SMTP(*server.address, timeout=DEADLINE) as client:
+        assert client.docmd("STARTTLS") == (454, b"TLS not available due to temporary reason")
+
+
+def test_old_protocols_are_taken_and_change_nothing(serve):
+    server = serve(USE_TLS + "smtpd::configure -ssl2 1 -ssl3 yes -tls1 0")
+    with under_tls(server) as client:
+        assert client.sock.version() == "TLSv1.3"
+
+
+def test_a_relative_file_name_is_the_scripts_own(serve, tmp_path):
+    for name, source in (("my cert.pem", LOCALHOST.certfile), ("my key.pem", LOCALHOST.keyfile)):
+        (tmp_path / name).write_bytes(Path(source).read_bytes())
+    server = serve("smtpd::configure -usetls 1 -certfile {my cert.pem} -keyfile {my key.pem}")
+    with under_tls(server) as client:
+        assert client.noop()[0] == 250
+
+
+# Wrong options
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_bad_file_is_an_error_of_start_that_names_it(shell, tmp_path):
+    program = (
+        "package require smtpd; smtpd::configure -usetls 1 -certfile /no/such.pem -keyfile /no/such.key\n"
+        "puts [catch {smtpd::start 127.0.0.1 0} message]; puts $message; puts [info exists smtpd::options(socket)]\n"
+        f"smtpd::configure {PAIR}; smtpd::start 127.0.0.1 0; puts started"
+    )
+    result = run(tmp_path, program, shell)
+    lines = ["1", 'certfile is "/no/such.pem": No such file or directory', "0", "started"]
+    assert result.stdout.splitlines() == lines, result.stderr
+
+
+def test_a_bad_file_is_an_error_of_configure_while_the_server_runs(serve):
+    server = serve(USE_TLS)
+    with pytest.raises(TclError, match=f'keyfile is "{CLIENT.keyfile}": is not the key of the certificate'):
+        server.eval(f"smtpd::configure -keyfile {CLIENT.keyfile}")
+    assert server.eval("smtpd::cget -keyfile") == LOCALHOST.keyfile
+    with under_tls(server) as client:
+        assert client.noop()[0] == 250
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("-require maybe", '-require is "maybe": must be 0 or 1'),
+        ("-ssl3 new", '-ssl3 is "new": must be 0 or 1'),
+        ("-usetls maybe", 'expected boolean value but got "maybe"'),
+        (f"-usetls 1 {PAIR} -cipher NONSENSE", 'cipher is "NONSENSE": must be a list of OpenSSL cipher suites'),
+    ],
+)
+def test_a_wrong_value_is_an_error_of_configure(serve, words, message):
+    server = serve()
+    with pytest.raises(TclError, match=message):
+        server.eval(f"smtpd::configure {words}")
+    assert server.eval("list $smtpd::options(usetls) $smtpd::options(tlsopts)") == "0 {}"
+
+
+# -password
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """Options with a key that is under the password "let me in"."""
+    key = tmp_path / "locked.key"
+    command = ["openssl", "pkey", "-in", LOCALHOST.keyfile, "-aes256", "-passout", "pass:let me in", "-out", key]
+    subprocess.run(command, check=True, capture_output=True)
+    return f"-usetls 1 -certfile {LOCALHOST.certfile} -keyfile {key}"
+
+
+@pytest.mark.parametrize("password", ["{let me in}", "::secret", "secret", "{secret me}"])
+def test_a_password_is_a_command_or_a_value(serve, locked, password):
+    server = serve(
+        "proc secret {{second me}} {incr ::asked; return [list let $second in]}\nset asked 0\n"
+        f"smtpd::configure {locked} -password {password}\n"
+    )
+    server.eval("smtpd::configure -banner new")
+    with under_tls(server) as client:
+        assert client.noop()[0] == 250
+    assert server.eval("set asked") == ("0" if "{let" in password else "1")
+
+
+@pytest.mark.parametrize(
+    ("password", "message"),
+    [
+        ("-password hunch", "the password does not open it"),
+        ("", "is encrypted, and no password is set"),
+        ("-password {error {not at home}}", "-password: not at home"),
+    ],
+)
+def test_a_wrong_password_is_an_error(serve, locked, password, message):
+    server = serve()
+    with pytest.raises(TclError, match=message) as caught:
+        server.eval(f"smtpd::configure {locked} {password}")
+    assert "hunch" not in str(caught.value)
+
+
+# -command
+
+
+COMMAND = "proc told {option channel args} {puts $option,[string map [list \\n !] $args]; lappend ::all $args; return $::answer}\nset answer 1\n"
+
+
+def test_command_is_told_of_a_handshake_as_by_the_tls_package(serve):
+    server = serve(COMMAND + USE_TLS + f"smtpd::configure -command ::told -request 1 -cafile {CA}")
+    with under_tls(server, CLIENT) as client:
+        client.sendmail(*MAIL)
+    start, _, _, done, left = server.printed
+    assert start == "info,handshake start {before SSL initialization}"
+    assert [server.eval(f"lreplace [lindex $all {index}] 1 1") for index in (1, 2)] == ["1 1 {}", "0 1 {}"]
+    assert server.eval("dict get [lindex $all 1 1] subject") == "CN=pysmtpd test authority,O=pysmtpd test"
+    text = subprocess.run(
+        ["openssl", "x509", "-in", CLIENT.certfile, "-noout", "-fingerprint", "-sha1", "-serial", "-subject", "-nameopt", "RFC2253"],
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    expected = [line.partition("=")[2].replace(":", "") for line in text]
+    assert [server.eval(f"dict get [lindex $all 2 1] {key}") for key in ("sha1_hash", "serial", "subject")] == expected
+    assert server.eval("dict get [lindex $all 2 1] certificate") == Path(CLIENT.certfile).read_text()
+    assert done == "info,handshake done {SSL negotiation finished successfully}"
+    assert left == "info,accept exit {SSL negotiation finished successfully}"
+
+
+def gets_nowhere(server, certificate):
+    """Tell whether a client is cut off in the handshake, or right after it: under TLS 1.3 it may think it is through."""
+    try:
+        with under_tls(server, certificate) as client:
+            client.ehlo()
+            client.noop()
+    except OSError:  # smtplib's exceptions and those of ssl are such
+        return True
+    return False
+
+
+def test_command_may_refuse_a_good_certificate(serve):
+    server = serve(COMMAND + USE_TLS + f"smtpd::configure -command ::told -require 1 -cafile {CA}; set answer 0")
+    assert gets_nowhere(server, CLIENT)
+    server.wait_printed("error,{certificate verify failed}")
+    server.eval("set answer 1")
+    with under_tls(server, CLIENT) as client:
+        assert client.noop()[0] == 250
+
+
+@pytest.mark.parametrize(
+    ("certificate", "text"), [(None, "peer did not return a certificate"), (SELF_SIGNED, "certificate verify failed")]
+)
+def test_a_client_without_the_required_certificate_gets_nowhere(serve, certificate, text):
+    server = serve(COMMAND + USE_TLS + f"smtpd::configure -command ::told -require 1 -cafile {CA}")
+    assert gets_nowhere(server, certificate)
+    server.wait_printed(f"error,{{{text}}}")
+    if certificate:
+        server.wait_printed("0 {self-signed certificate}")
+
+
+def test_the_packages_own_command_logs(serve):
+    server = serve(USE_TLS + f"smtpd::configure -command ::smtpd::tlscallback -request 1 -cafile {CA} -loglevel debug")
+    with under_tls(server, CLIENT) as client:
+        client.noop()
+    assert "smtpd notice] TLS verify/0: CN=pysmtpd test client,O=pysmtpd test" in server.wait_printed("TLS verify/0")
+    assert server.wait_printed("TLS handshake.done SSL negotiation finished successfully")
+
+
+def test_a_command_that_fails_is_a_background_error_and_stops_nobody(serve):
+    server = serve(USE_TLS + "proc bgerror text {puts background:$text}\nsmtpd::configure -command {error oops}")
+    with under_tls(server) as client:
+        assert client.noop()[0] == 250
+    server.wait_printed("background:")
+
+
+# What scripts do in a session
+
+
+def test_a_script_that_ends_with_its_message_has_answered_first(tmp_path):
+    """In both shells: the reply under TLS comes from the engine, and the script is gone right after the callback."""
+    for shell in SHELLS:
+        program = (
+            "package require smtpd\nproc got args {set ::done 1}\n"
+            f"smtpd::configure -deliver ::got -usetls 1 {PAIR}\n"
+            "puts [lindex [fconfigure [smtpd::start 127.0.0.1 0] -sockname] 2]; flush stdout; vwait done"
+        )
+        file = tmp_path / "once.tcl"
+        file.write_text(program)
+        process = subprocess.Popen([*SHELLS[shell], file], env=environment(), stdout=subprocess.PIPE, text=True)
+        with process, smtplib.SMTP("127.0.0.1", int(process.stdout.readline()), timeout=DEADLINE) as client:
+            client.starttls(context=context())
+            assert client.sendmail(*MAIL) == {}
+            client.close()
+
+
+def test_a_refusal_with_its_own_code_arrives_under_tls(serve):
+    server = serve(USE_TLS + "proc got args {error later {} 451}\nsmtpd::configure -deliver ::got")
+    with under_tls(server) as client, pytest.raises(smtplib.SMTPDataError) as caught:
+        client.sendmail(*MAIL)
+    assert caught.value.args == (451, b"later")
+
+
+def test_callbacks_that_take_their_time_and_pipelining_under_tls(serve):
+    server = serve(
+        USE_TLS
+        + DELIVER
+        + "proc slow address {after 10 {set ::woken 1}; vwait ::woken}\nsmtpd::configure -validate_recipient ::slow"
+    )
+    with under_tls(server) as client:
+        recipients = b"".join(b"RCPT TO:<c%d@d.example>\r\n" % number for number in range(20))
+        client.send(b"HELO x.example\r\nMAIL FROM:<a@b.example>\r\n" + recipients + b"DATA\r\nHello\r\n.\r\nNOOP\r\n")
+        codes = [client.getreply()[0] for _ in range(25)]
+    assert codes == [250] * 22 + [354, 250, 250]
+
+
+def test_a_scripts_own_lines_go_out_under_tls(serve):
+    server = serve(USE_TLS + "lappend smtpd::commands XYZ\nproc smtpd::XYZ {channel line} {Puts $channel {250 own line}}")
+    with under_tls(server) as client:
+        assert client.docmd("XYZ") == (250, b"own line")
+        assert client.noop() == (250, b"OK")
+
+
+def test_a_script_may_wrap_the_verb(serve):
+    server = serve(
+        USE_TLS + "rename smtpd::STARTTLS smtpd::Original\n"
+        "proc smtpd::STARTTLS {channel line} {puts wrapped; Original $channel $line}"
+    )
+    with under_tls(server) as client:
+        assert client.noop()[0] == 250
+    assert "wrapped" in server.printed
+
+
+# What breaks
+
+
+def refused(connection):
+    """Tell whether the server closes a connection, whatever it says first."""
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(65536):
+            pass
+    return True
+
+
+def in_handshake(server, before=b"EHLO x.example\r\nSTARTTLS\r\n"):
+    """Return a connection on which the server waits for a handshake."""
+    connection = socket.create_connection(server.address, DEADLINE)
+    connection.sendall(before)
+    received = b""
+    while b"220 Ready" not in received:
+        received += connection.recv(65536)
+    return connection
+
+
+def hello():
+    """Return a client's first bytes of a handshake."""
+    outgoing = ssl.MemoryBIO()
+    client = context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def still_serves(server):
+    with under_tls(server) as client:
+        return client.sendmail(*MAIL) == {}
+
+
+def test_garbage_instead_of_a_hello(serve):
+    server = serve(USE_TLS)
+    with in_handshake(server) as connection:
+        connection.sendall(b"EHLO again\r\n")
+        assert refused(connection)
+    assert "smtpd error] TLS handshake with 127.0.0.1:" in server.wait_printed("failed:")
+    assert still_serves(server)
+    assert server.eval("info vars ::smtpd::state_*") == ""
+
+
+def test_a_stalled_handshake_keeps_nobody_waiting(serve):
+    server = serve(USE_TLS)
+    with in_handshake(server) as connection:
+        connection.sendall(hello()[:50])
+        assert still_serves(server)
+
+
+def test_a_fin_in_the_handshake(serve):
+    server = serve(USE_TLS)
+    with in_handshake(server) as connection:
+        connection.sendall(hello()[:50])
+        connection.shutdown(socket.SHUT_WR)
+        assert refused(connection)
+    server.wait_printed("the client left")
+    assert still_serves(server)
+
+
+def test_a_reset_in_the_handshake(serve):
+    server = serve(USE_TLS)
+    connection = in_handshake(server)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.close()
+    assert still_serves(server)
+    server.wait_until("info vars ::smtpd::state_*", "")
+
+
+def test_a_handshake_byte_by_byte(serve):
+    server = serve(USE_TLS)
+    with in_handshake(server) as connection:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for octet in outgoing.read():
+                    connection.sendall(bytes([octet]))
+                incoming.write(connection.recv(65536))
+        client.write(b"NOOP\r\n")
+        for octet in outgoing.read():
+            connection.sendall(bytes([octet]))
+        while True:
+            try:
+                assert client.read(100) == b"250 OK\r\n"
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(connection.recv(65536))
+
+
+def test_clear_text_pipelined_behind_starttls_is_dropped(serve):
+    server = serve(USE_TLS + DELIVER)
+    forged = b"MAIL FROM:<forged@b.example>\r\nRCPT TO:<forged@d.example>\r\n"
+    connection = in_handshake(server, b"EHLO x.example\r\n" + forged + b"STARTTLS\r\n" + forged)
+    with context().wrap_socket(connection, server_hostname="localhost") as secure:
+        secure.sendall(b"DATA\r\n")
+        assert secure.recv(1000) == b"503 bad sequence: no sender specified\r\n"
+
+
+def test_an_end_without_a_close_notify_inside_data_delivers_nothing(serve):
+    server = serve(USE_TLS + DELIVER)
+    with under_tls(server) as client:
+        client.ehlo("client.example")
+        client.mail("a@b.example")
+        client.rcpt("c@d.example")
+        assert client.docmd("DATA")[0] == 354
+        client.send(b"Half a message\r\n")
+        client.sock.shutdown(socket.SHUT_WR)
+        client.close()
+    server.wait_until("info vars ::smtpd::state_*", "")
+    assert not [line for line in server.printed if line.startswith("got")]
+
+
+# Real clients
+
+
+def test_openssl_s_client(serve):
+    server = serve(USE_TLS + DELIVER)
+    session = "MAIL FROM:<a@b.example>\r\nrcpt to:<c@d.example>\r\nDATA\r\nHello\r\n.\r\nquit\r\n"
+    port = server.address[1]
+    result = subprocess.run(
+        ["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{port}", "-CAfile", CA, "-crlf", "-quiet",
+         "-verify_hostname", "localhost", "-verify_return_error"],
+        input=session.replace("\r\n", "\n"), capture_output=True, text=True, timeout=DEADLINE,
+    )  # fmt: skip
+    assert "221 127.0.0.1 Service closing" in result.stdout, result.stderr
+    server.wait_printed("> Hello")
+
+
+def test_swaks(serve):
+    server = serve(USE_TLS + DELIVER)
+    result = subprocess.run(
+        ["swaks", "--tls", "--tls-verify", "--tls-ca-path", CA, "--server", f"localhost:{server.address[1]}", "--from", "a@b.example",
+         "--to", "c@d.example", "--helo", "x.example", "--body", "Hello from swaks"],
+        capture_output=True, text=True, timeout=DEADLINE,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    server.wait_printed("> Hello from swaks")
+
+
+def test_tcllibs_smtp_with_tcls_tls(serve, tmp_path):
+    server = serve(USE_TLS + DELIVER)
+    port = server.address[1]
+    program = (
+        "package require smtp; package require mime\n"
+        "set token [mime::initialize -canonical text/plain -string {Hello from tcllib}]\n"
+        f"smtp::sendmessage $token -servers 127.0.0.1 -ports {port} -usetls 1 -header {{From a@b.example}} -header {{To c@d.example}}\n"
+        "puts sent"
+    )
+    file = tmp_path / "client.tcl"
+    file.write_text(program)
+    plain = {name: value for name, value in environment().items() if name != "TCLLIBPATH"}
+    result = subprocess.run(["tclsh", file], env=plain, capture_output=True, text=True, timeout=DEADLINE)
+    assert result.stdout == "sent\n", result.stderr
+    server.wait_printed("> Hello from tcllib")
+    assert any(line.startswith("> \t(version=TLS1/SSL3 cipher=") for line in server.printed)
