@@ -1,10 +1,11 @@
-"""The command line: `python -m compat [--target T ...] [--update] [-v] [NAME ...]`."""
+"""The command line: `python -m compat [--target T ...] [--update] [-v] [NAME ...]`, or `python -m compat fuzz ...`."""
 
 import argparse
 import sys
 from itertools import groupby
 
 from compat import ledger, suite
+from compat.fuzz.__main__ import main as fuzz
 from compat.targets import TARGETS
 from compat.transcript import FOLDER, TranscriptError, load
 
@@ -57,7 +58,7 @@ def _table(results: list[suite.Result], targets: list[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(fuzz(sys.argv[2:]) if sys.argv[1:2] == ["fuzz"] else main())
     except TranscriptError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -115,7 +115,7 @@ def set_up(words: list[str], default_banner: str) -> None:
             options[rule[0]] = FUNCTIONS[rule[0]]
             continue
         value = next(rest)
-        if keyword != "names":  # how a script's procs are named means nothing here
+        if keyword not in ("names", "fresh"):  # how a script's procs are named, and errorCode, mean nothing here
             options["loglevel" if keyword == "log" else keyword] = value
     pysmtpd.configure(**options)
 

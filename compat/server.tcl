@@ -3,17 +3,22 @@
 # The same file runs on the stock package and on ours, so it uses public commands only.
 #   server.tcl ADDR
 # On stdin one line for each set-up, all words of it in hexadecimal UTF-8, an empty word as "-":
-#   names STYLE ?banner TEXT? ?log LEVEL? ?rule CALLBACK WHEN ACTION CODE TEXT? ...
+#   names STYLE ?fresh BOOL? ?banner TEXT? ?log LEVEL? ?rule CALLBACK WHEN ACTION CODE TEXT? ...
+# With "fresh", no callback sees the errorCode of an earlier error.
 # On stdout "READY port engine host" when a set-up is in force, and one "CB json" line for each call of a callback,
 # printed before the callback returns. It leaves when its stdin is closed.
 
 package require smtpd
 
 set names qualified
+set fresh 0
 set rules {}
 
 # A string in JSON, in ASCII.
 proc quote {text} {
+    if {![regexp {[^ -~]|[\\"]} $text]} {
+        return \"$text\"
+    }
     set out ""
     foreach character [split $text ""] {
         scan $character %c code
@@ -40,6 +45,9 @@ proc record {words lines} {
 
 # Do what the first rule for this callback and argument says, as if the callback itself did.
 proc verdict {callback argument} {
+    if {$::fresh} {
+        set ::errorCode NONE
+    }
     foreach rule $::rules {
         lassign $rule which when action code text
         if {$which ne $callback || ($when ne "*" && $when ne $argument)} {
@@ -122,6 +130,7 @@ proc callback {name} {
 # Put a set-up in force in place of the one before.
 proc set_up {words} {
     set ::rules {}
+    set ::fresh 0
     # The stock package lets an old errorCode leak into replies: each set-up begins like a fresh interpreter.
     set ::errorCode NONE
     set options [list -banner $::default_banner -loglevel warn]
@@ -132,6 +141,7 @@ proc set_up {words} {
         set words [lassign $words keyword]
         switch -- $keyword {
             names { set words [lassign $words ::names] }
+            fresh { set words [lassign $words ::fresh] }
             banner {
                 set words [lassign $words text]
                 dict set options -banner $text

@@ -19,7 +19,7 @@ CALLBACKS = ("validate_host", "validate_sender", "validate_recipient", "deliver"
 # How many words follow each action in a `callback:` header line.
 _ACTIONS = {"accept": 0, "refuse": 1, "refuse-code": 2, "break": 0, "continue": 0, "return": 0, "slow": 0}
 # What only Tcl has: a transcript that uses one of these must not list the Python target.
-_TCL_ONLY = frozenset({"break", "continue", "return"})
+TCL_ONLY = frozenset({"break", "continue", "return"})
 
 _BODY_LINE = re.compile(r"(C|c|S|CB|LOG|DO)(?:\[([a-z,]+)\])?:(?: (.*))?$")
 _WORD = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^\s"]\S*)')
@@ -214,7 +214,7 @@ def _check(transcript: Transcript) -> None:
     differs = any(line.targets is not None for line in transcript.lines) or "stock" not in transcript.targets
     if differs and not transcript.quirks:
         problems.append("targets differ, but no `quirk:` says why")
-    if "python" in transcript.targets and any(rule.action in _TCL_ONLY for rule in transcript.rules):
+    if "python" in transcript.targets and any(rule.action in TCL_ONLY for rule in transcript.rules):
         problems.append("a callback does what only Tcl can, but the python target is listed")
     if problems:
         raise TranscriptError(f"{transcript.path.name}: {'; '.join(problems)}")

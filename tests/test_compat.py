@@ -4,6 +4,7 @@ import pytest
 
 import compat
 from compat import ledger, scripts
+from compat.fuzz import campaign
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,11 @@ def test_clients_that_send_octet_by_octet_see_no_difference(target):
 
 def test_the_ledger_names_only_what_there_is():
     assert ledger.dangling(compat.names()) == []
+
+
+def test_random_sessions_differ_nowhere_outside_the_ledger():
+    """A few of what `make fuzz` plays by the hundred thousand; always the same ones, as far as the time reaches."""
+    tallies = list(campaign.run(seed=1, sessions=1500, jobs=2, seconds=8))
+    findings = [finding for tally in tallies for finding in tally.findings]
+    assert sum(tally.sessions for tally in tallies) >= 50
+    assert not findings, "\n".join(f"--seed 1 --only {found.number}: {found.target}: {found.first}" for found in findings)

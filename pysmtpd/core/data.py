@@ -81,9 +81,9 @@ class Body:
         cut = max(len(window) - 4, 0)
         return cut - 1 if window[:cut].endswith(b"\r") else cut
 
-    def lines_as_sent(self) -> list[str]:
-        """Return the lines of the body before any dot is unstuffed, for the log."""
-        text = b"".join(self._chunks).decode("latin-1")
+    def lines_as_sent(self, *, ended: bool) -> list[str]:
+        """Return the whole lines of the body before any dot is unstuffed, for the log; its end has come, or not."""
+        text = b"".join(self._chunks if ended else (*self._chunks, self._tail)).decode("latin-1")
         return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[1:-1]
 
     def take(self) -> bytes:

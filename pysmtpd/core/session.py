@@ -475,6 +475,8 @@ class Session:
         return True
 
     def _client_left(self) -> None:
+        if isinstance(self.body, Body) and self.config.log_threshold == 0:
+            self._log_body(self.body, ended=False)
         cut_off = self._buffer.take()
         if self.prelude is Session._after_cr:
             cut_off = cut_off.removeprefix(b"\n")
@@ -784,7 +786,7 @@ class Session:
             self.fail_message(self.config.replies.too_large)
             return
         if self.config.log_threshold == 0:
-            self._log_body(body)
+            self._log_body(body, ended=True)
         self.message_received(body.take(), body.newline)
 
     def message_received(self, content: bytes, newline: bytes) -> None:
@@ -822,10 +824,11 @@ class Session:
     def _protocol(self, *, utf8: bool) -> str:
         return protocol_name(extended=self.extended, lmtp=self.config.lmtp, utf8=utf8, secure=self.secure, user=self.user)
 
-    def _log_body(self, body: Body) -> None:
-        for line in body.lines_as_sent():
+    def _log_body(self, body: Body, *, ended: bool) -> None:
+        for line in body.lines_as_sent(ended=ended):
             self.debug(f"received: {line}")
-        self.debug("received: .")
+        if ended:
+            self.debug("received: .")
 
     def _delivered_to_each(self) -> bytes:
         """Return the replies of LMTP, one for each recipient (RFC 2033, 4.2)."""

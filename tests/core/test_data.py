@@ -121,4 +121,4 @@ def test_a_message_as_text_and_as_lines():
 def test_the_log_sees_the_lines_as_they_were_sent(kind):
     body = kind(LIMIT)
     assert collect(body, b"a\r\n..b\r\n\r\n.\r\n", 2) > 0
-    assert body.lines_as_sent() == ["a", "..b", ""]
+    assert body.lines_as_sent(ended=True) == ["a", "..b", ""]
