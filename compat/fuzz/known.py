@@ -77,7 +77,7 @@ def _made_one_reply(found: Difference) -> object:
     if found.part != "replies":
         return False
     stripped = re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", "", found.stock)
-    return re.match(r"[45]\d\d-", found.ours) or stripped == found.ours or not re.match(r"\d{3}[ -]", found.stock)
+    return re.match(r"[245]\d\d-", found.ours) or stripped == found.ours or not re.match(r"\d{3}[ -]", found.stock)
 
 
 # A control byte within a line, as stock frames lines: an LF or CR that is not part of CRLF, a NUL, an ESC.
@@ -92,6 +92,7 @@ ENTRIES = (
     Entry("control_bytes", _holds(_CONTROL), _replies("250 OK|553 ", "501 ")),
     Entry("control_bytes", _holds(_ANY_CONTROL), lambda found: found.part == "log"),
     Entry("crlf_is_one_line_end", _holds(rb"\r\r\n"), lambda found: found.part in ("replies", "calls", "log")),
+    Entry("goodbye_arrives", _holds(rb"(?:^|\n)QUIT\b.*\n."), lambda found: found.part == "replies" and not found.stock),
     Entry("http_request", _holds(rb"^[A-Z]{3,10} \S+ HTTP/"), _replies("500 ", "421 ")),
     Entry("unterminated_line", lambda _setup, session: not session.data.endswith(b"\r\n"), lambda found: not found.ours),
     Entry(
