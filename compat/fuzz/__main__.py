@@ -70,6 +70,10 @@ def _report(finding: campaign.Finding, whole: bool) -> None:
 def _summary(seed: int, total: campaign.Tally, seconds: float) -> None:
     print(f"\nseed {seed}: {total.sessions} sessions in {seconds:.0f} s; {len(total.findings)} differences outside the ledger")
     print("sessions played:", ", ".join(f"{target} {count}" for target, count in sorted(total.played.items())))
+    for once in total.unrepeated:
+        print(
+            f"once only: session {once.number}, {once.target} against {once.against}: {once.first.stock!r}, {once.first.ours!r}"
+        )
     named = ", ".join(f"{entry} {count}" for entry, count in total.known.most_common())
     print(f"comparisons: {total.equal} equal, {sum(total.known.values())} parted in the ledger ({named or 'none'})")
 

@@ -15,6 +15,8 @@ from compat.targets import ServerError
 from compat.transcript import TCL_ONLY
 
 OURS = ("tclsh", "tkinter", "python")
+#: How often a difference is looked for again, to tell a bug from chance.
+REPEATS = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Tally:
     equal: int = 0  #: comparisons without a difference
     known: Counter[str] = field(default_factory=Counter)  #: comparisons with a difference that the ledger names, by entry
     findings: list[Finding] = field(default_factory=list)
+    unrepeated: list[Finding] = field(default_factory=list)  #: differences that did not show again: chance, on either side
 
     def add(self, other: "Tally") -> None:
         """Add the counts of another one."""
@@ -47,6 +50,7 @@ class Tally:
         self.equal += other.equal
         self.known += other.known
         self.findings += other.findings
+        self.unrepeated += other.unrepeated
 
 
 def applies(target: str, rules: Setup) -> bool:
@@ -103,7 +107,16 @@ class Worker:
                 tally.known[entry] += 1
             else:
                 lines = tuple(expected.lines()), tuple(outcome.lines())
-                tally.findings.append(Finding(self._seed, number, target, oracle, found, *lines))
+                again = any(self._differs(rules, what, oracle, target, cut is not None) for _ in range(REPEATS))
+                finding = Finding(self._seed, number, target, oracle, found, *lines)
+                (tally.findings if again else tally.unrepeated).append(finding)
+
+    def _differs(self, rules: Setup, what: Session, oracle: str, target: str, cut: bool) -> bool:
+        """Whether a difference shows when the session is played once more."""
+        expected = self._play(oracle, rules, what, None)
+        actual = self._play(target, rules, what, random.Random() if cut else None)  # noqa: S311
+        found = known.difference(expected, actual)
+        return found is not None and not (oracle == "stock" and known.entry_for(rules, what, found))
 
     def _play(self, target: str, rules: Setup, what: Session, cut: random.Random | None) -> Outcome:
         """Play, and be rid of the server where it failed."""
