@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .peers
 TCLINT := $(VENV)/tclint/bin/tclint
 
 .PHONY: help setup run test lint compat fuzz bench clean
@@ -12,7 +13,7 @@ help:
 	@echo 'make test     everything that must pass: tests, conformance, ruff, mypy, tclint'
 	@echo 'make compat   the conformance suite alone, as a table'
 	@echo 'make fuzz     100,000 random sessions, compared with the stock package: some 20 minutes on two processors'
-	@echo 'make bench    the benchmark: ratios to the stock package'
+	@echo 'make bench    the benchmark beside its peers, half an hour; BENCH="--work lockstep1,bulk --rounds 2" for less'
 	@echo 'make clean    remove what was made here'
 
 setup: $(VENV)/ready
@@ -40,9 +41,12 @@ SEED ?= 2026
 fuzz: setup
 	$(BIN)/python -m compat.fuzz --seed $(SEED) --sessions 100000 -v
 
-bench: setup
-	$(BIN)/python -m benchmarks --out benchmarks/RESULTS.md
+bench: setup $(PEERS)/ready
+	$(BIN)/python -m benchmarks --out benchmarks/RESULTS.md $(BENCH)
+
+$(PEERS)/ready: tools/peers.sh
+	PYTHON='$(PYTHON)' sh tools/peers.sh '$(PEERS)'
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info tcl/interpreter
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info tcl/interpreter
 	find . -name __pycache__ -prune -exec rm -rf {} +

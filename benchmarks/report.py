@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.figures import Figure, Sample
-from benchmarks.targets import GENERATOR_CORE, SERVER_CORE, STOCK, Target
+from benchmarks.serving import GENERATOR_CORE, SERVER_CORE, Target
 
 Cell = Callable[[Target, Figure], str]
 
@@ -69,27 +69,46 @@ def plain(results: Results, part: str, scale: float = 1.0) -> Cell:
     return cell
 
 
-def against(results: Results, baseline: Target, *, goals: bool) -> Cell:
+def against(results: Results, baseline: Target) -> Cell:
     def cell(target: Target, figure: Figure) -> str:
         ratio = results.ratio(target, figure, baseline)
         if ratio is None:
             return "-"
-        return number(ratio) + (goal(results, target, figure, ratio) if goals else "")
+        wanted = target.at_least.get(baseline.name, {}).get(figure.key)
+        return number(ratio) + ("" if wanted is None else verdict(ratio >= wanted, f"{wanted:g}"))
 
     return cell
 
 
-def goal(results: Results, target: Target, figure: Figure, ratio: float) -> str:
-    """The goal behind a ratio, and whether it is met."""
-    if figure.key in target.at_least:
-        wanted = target.at_least[figure.key]
-        return f" ({'meets' if ratio >= wanted else '**misses**'} {wanted:g})"
-    if figure.key in target.at_most:
-        limit = target.at_most[figure.key]
+def values(results: Results) -> Cell:
+    """The figures themselves, with the goals that are in their own units."""
+    plainly = plain(results, "value")
+
+    def cell(target: Target, figure: Figure) -> str:
+        wanted = target.at_most.get(figure.key)
         value = results.median(target, figure)
-        met = value is not None and value <= limit
-        return f" ({'meets' if met else '**misses**'} {limit:g} {figure.unit})"
-    return ""
+        met = "" if wanted is None or value is None else verdict(value <= wanted, f"{wanted:g}")
+        return plainly(target, figure) + met
+
+    return cell
+
+
+def verdict(met: bool, goal: str) -> str:
+    return f" ({'meets' if met else '**misses**'} {goal})"
+
+
+def reach(results: Results) -> str:
+    """How far the generator was from being the limit: what it reached against canned replies beside the fastest server."""
+    canned = next((target for target in results.targets if target.owner == "canned"), None)
+    lines = []
+    for figure in results.figures:
+        best = max((results.median(t, figure) or 0, t.name) for t in results.targets if t is not canned)
+        limit = results.median(canned, figure) if canned is not None else None
+        if figure.is_load and limit and best[0]:
+            lines.append(f"{figure.title}: {number(limit / best[0])} times {best[1]}")
+    if not lines:
+        return ""
+    return "The generator is not the limit: against canned replies it reached, of the fastest server, " + "; ".join(lines) + "."
 
 
 def failures(results: Results) -> str:
@@ -102,11 +121,16 @@ def failures(results: Results) -> str:
 
 def header(rounds: int, seconds: float, load: float) -> str:
     cores = f"server on core {SERVER_CORE}, generator on core {GENERATOR_CORE}"
-    return (
-        f"## Benchmark\n\n{rounds} interleaved rounds of {seconds:g} s per figure, medians; {cores}, loopback; messages of"
-        f" 1 KB unless said.\n{platform.python_implementation()} {platform.python_version()},"
-        f" {platform.system()} {platform.release()}, {platform.machine()}. Only ratios hold from machine to machine.\n"
-        f"Load average before the run {load:.2f}{': the machine was not quiet' if load > 0.5 else ''}."
+    machine = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.release()}"
+    return "\n".join(
+        [
+            "## Benchmark",
+            "",
+            f"{rounds} interleaved rounds of {seconds:g} s per figure, medians; {cores}, loopback; messages of 1 KB unless said;",
+            "10,000 idle connections, 900 where Tcl waits for them with select().",
+            f"{machine}, {platform.machine()}. Only ratios hold from machine to machine.",
+            f"Load average before the run {load:.2f}{': the machine was not quiet' if load > 0.5 else ''}.",
+        ]
     )
 
 
@@ -115,17 +139,24 @@ def legend(targets: Sequence[Target]) -> str:
 
 
 def markdown(results: Results, rounds: int, seconds: float, load: float) -> str:
-    """The whole report. Goals are multiples of the stock package as an ordinary client meets it."""
-    loads = [figure for figure in results.figures if not figure.lower_is_better]
+    """The whole report: loads by server, then what is measured once, ratios, CPU, memory."""
+    loads = [figure for figure in results.figures if figure.is_load]
+    others = [figure for figure in results.figures if not figure.is_load]
     parts = [header(rounds, seconds, load), legend(results.targets)]
-    parts.append(table(results, "Figures", plain(results, "value"), results.figures, units=True))
+    for title, figures in (("Loads", loads), ("Connections, starts, and how cost grows", others)):
+        if figures:
+            parts.append(table(results, title, values(results), figures, units=True))
     for baseline in results.targets:
         if baseline.is_baseline:
-            cell = against(results, baseline, goals=baseline is STOCK)
-            parts.append(table(results, f"As multiples of {baseline.name}", cell, results.figures))
+            goals = {figure for target in results.targets for figure in target.at_least.get(baseline.name, {})}
+            compared = [figure for figure in results.figures if figure.is_load or figure.key in goals]
+            if compared:
+                parts.append(table(results, f"As multiples of {baseline.name}", against(results, baseline), compared))
     if loads:
         parts.append(table(results, "Server CPU, microseconds per message", plain(results, "cpu", 1e6), loads))
+        parts.append(table(results, "Peak memory, MB", plain(results, "memory", 1e-6), loads))
         parts.append(table(results, "Generator at work, percent of the time", plain(results, "busy", 100), loads))
+        parts.append(reach(results))
     if results.failures:
-        parts.append("### Failed\n\n" + failures(results))
-    return "\n\n".join(parts) + "\n"
+        parts.append("### Not measured\n\n" + failures(results))
+    return "\n\n".join(part for part in parts if part) + "\n"

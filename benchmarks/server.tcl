@@ -30,6 +30,9 @@ proc report {} {
 
 set lines 0
 smtpd::configure -deliver keep
+if {[info exists ::env(BENCHMARK_TLS)]} {
+    smtpd::configure -usetls 1 -certfile $::env(BENCHMARK_TLS)/cert.pem -keyfile $::env(BENCHMARK_TLS)/key.pem
+}
 set server [smtpd::start 127.0.0.1 0]
 set owner [expr {[info commands ::pysmtpd::version] eq {} ? {tcllib} : {pysmtpd}}]
 puts "[lindex [fconfigure $server -sockname] 2] $owner"
