@@ -10,7 +10,18 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from pysmtpd.core.events import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Question, Refuse, TlsReport, Verdict
+from pysmtpd.core.events import (
+    Accept,
+    CheckHost,
+    CheckRecipient,
+    CheckSender,
+    CheckUser,
+    Deliver,
+    Question,
+    Refuse,
+    TlsReport,
+    Verdict,
+)
 
 Callback: TypeAlias = Callable[..., object]
 
@@ -21,6 +32,7 @@ CALLBACK_OPTIONS: Mapping[str, str] = {
     "validate_host": "host",
     "validate_sender": "sender",
     "validate_recipient": "recipient",
+    "validate_user": "user",
 }
 
 
@@ -167,6 +179,8 @@ def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
             return callbacks["validate_sender"](address)
         case CheckRecipient(address) if "validate_recipient" in callbacks:
             return callbacks["validate_recipient"](address)
+        case CheckUser(username, secret) if "validate_user" in callbacks:
+            return callbacks["validate_user"](username, secret)
         case TlsReport(option, channel, details) if "command" in callbacks:
             answer = callbacks["command"](option, channel, *details)
             if answer is False:

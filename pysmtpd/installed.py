@@ -64,6 +64,8 @@ class InstalledServer:
         self._call("smtpd::configure", *words)
 
     def _tcl_value(self, name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return tuple(word for pair in value.items() for word in pair)
         if name not in CALLBACK_OPTIONS or isinstance(value, str | list | tuple):
             return value
         if value is None:

@@ -12,7 +12,8 @@ from pysmtpd.core import Config, Deliver, Session
 from pysmtpd.core.config import LOG_LEVELS
 from pysmtpd.core.events import Verdict
 from pysmtpd.core.profile import PROFILES, QUIRKS
-from pysmtpd.core.settings import EXTENSIONS
+from pysmtpd.core.settings import EXTENSIONS, MECHANISMS
+from pysmtpd.drivers.tcl_values import list_elements
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
 
 _TRUE = ("1", "true", "yes", "on")
@@ -25,6 +26,7 @@ class Kind(NamedTuple):
     allowed: str  #: in words, for an error
     fits: Callable[[Any], bool]
     read: Callable[[str], Any] = str  #: makes a value of text; what it cannot read raises ValueError
+    secret: bool = False  #: whether a value must not be shown
 
 
 def _read_flag(text: str) -> bool:
@@ -49,6 +51,24 @@ def _duration(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < float("inf")
 
 
+def _read_users(text: str) -> dict[str, str]:
+    """Read a Tcl dictionary, which is also what one user and one secret look like on a command line."""
+    words = list_elements(text)
+    if len(words) % 2:
+        raise ValueError("a user without a secret")
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _users(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(isinstance(text, str) and text and "\0" not in text for pair in value.items() for text in pair)
+
+
+def _mechanisms(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(name in MECHANISMS for name in value)
+
+
 FLAG = Kind("True or False", lambda value: isinstance(value, bool), _read_flag)
 LINE = Kind("a string of a single line", _single_line)
 PROFILE = Kind(f"one of {', '.join(PROFILES)}", lambda value: isinstance(value, str) and value in PROFILES)
@@ -56,6 +76,8 @@ LEVEL = Kind(f"one of {', '.join(LOG_LEVELS)} or none", lambda value: isinstance
 COUNT = Kind("a number from 1 up", _at_least(1), int)
 COUNT_OR_NONE = Kind("a number from 1 up, or 0 for no limit", _at_least(0), int)
 SECONDS_OR_NONE = Kind("a number of seconds, or 0 for no limit", _duration, _read_number)
+USERS = Kind("user names and their secrets", _users, _read_users, secret=True)
+MECHANISM_NAMES = Kind(f"a list of {', '.join(MECHANISMS)}", _mechanisms, lambda text: tuple(list_elements(text.upper())))
 
 
 class Option(NamedTuple):
@@ -81,6 +103,10 @@ OWN_OPTIONS: Mapping[str, Option] = {
     "error_limit": Option(COUNT_OR_NONE, "commands refused before a session is closed with 421"),
     "idle_timeout": Option(SECONDS_OR_NONE, "seconds a client may be silent before its session is closed with 421"),
     "lmtp": Option(FLAG, "speak LMTP (RFC 2033): LHLO, and one reply for each recipient"),
+    "auth_users": Option(USERS, "who may log in: user names and their secrets"),
+    "auth_mechanisms": Option(MECHANISM_NAMES, "the mechanisms of AUTH that are offered"),
+    "auth_required": Option(FLAG, "take no mail before the client has logged in"),
+    "auth_require_tls": Option(FLAG, "let nobody log in while the connection is in clear text"),
     **{name: Option(FLAG, f"offer {keyword} (RFC {rfc})") for name, (keyword, rfc, *_) in EXTENSIONS.items()},
     **{name: Option(FLAG, f"quirk of the stock package: {name.replace('_', ' ')}") for name in QUIRKS},
 }
@@ -98,7 +124,9 @@ def check(name: str, value: Any, *, awaits: bool = False) -> None:
         if value is not None and value != "":
             check_callback(name, value, awaits=awaits)
     elif not OPTIONS[name].kind.fits(value):
-        raise ConfigurationError(f"{name} is {value!r}: must be {OPTIONS[name].kind.allowed}")
+        kind = OPTIONS[name].kind
+        shown = f"a {type(value).__name__} of something else" if kind.secret else repr(value)
+        raise ConfigurationError(f"{name} is {shown}: must be {kind.allowed}")
 
 
 def read(name: str, text: str) -> Any:
@@ -110,7 +138,8 @@ def read(name: str, text: str) -> Any:
         value = None
     if value is None or not kind.fits(value):
         allowed = "0 or 1" if kind is FLAG else kind.allowed
-        raise ConfigurationError(f'{name} is "{text}": must be {allowed}')
+        shown = "something else" if kind.secret else f'"{text}"'
+        raise ConfigurationError(f"{name} is {shown}: must be {allowed}")
     return value
 
 
@@ -190,7 +219,7 @@ class Options:
             self.callbacks.pop(name, None)
         else:
             self.callbacks[name] = value
-        self.config.ask = self._always.union(CALLBACK_OPTIONS.get(option, "tls") for option in self.callbacks)
+        self.config.listen_for(self._always.union(CALLBACK_OPTIONS.get(option, "tls") for option in self.callbacks))
 
 
 def check_port(port: object) -> None:

@@ -8,8 +8,8 @@ namespace eval ::pysmtpd {
     # A callback runs in a procedure frame inside ::smtpd that has the channel's name in a variable: scripts say
     # [upvar 1 channel ch; ::smtpd::state $ch client_addr] to learn who the client is. The catch stands inside the frame,
     # so that a callback's [return -code return] is one of its outcomes.
-    variable validator {{channel prefix address} {
-        list [catch {{*}$prefix $address} message settings] $message $settings
+    variable validator {{channel prefix arguments} {
+        list [catch {{*}$prefix {*}$arguments} message settings] $message $settings
     } ::smtpd}
     variable verb_procedure {{channel verb line} {
         list [catch {$verb $channel $line} message settings] $message $settings
@@ -64,7 +64,8 @@ proc ::pysmtpd::Result {answer} {
 #   a script's [proc deliver] is not ::smtpd::deliver.
 #
 proc ::pysmtpd::Prefix {option} {
-    set prefix $::smtpd::options($option)
+    variable own
+    set prefix [expr {[dict exists $own $option] ? [dict get $own $option] : $::smtpd::options($option)}]
     set command [lindex $prefix 0]
     if {![string match ::* $command] && [namespace which -command ::$command] ne ""} {
         lset prefix 0 ::$command
@@ -87,9 +88,10 @@ proc ::pysmtpd::HasMessage {channel} {
 #   Run the callback that answers a question.
 #
 # Arguments:
-#   kind     host, sender, recipient, deliver, command or tls
+#   kind     host, sender, recipient, user, deliver, command or tls
 #   channel  the session's connection
-#   values   the address to check; the text of the message; the verb and the command line; or what TlsCallback takes
+#   values   a list of one: the address to check; a user's name and secret; the text of the message; a verb and its line; or what
+#            TlsCallback takes
 #
 # Results:
 #   Nothing when the callback returned; else its return code, result and errorCode.
@@ -109,7 +111,7 @@ proc ::pysmtpd::Callback {kind channel values} {
         lassign [list 1 $prefix {}] code result settings
     } else {
         # tclint-disable-next-line command-args
-        lassign [apply $validator $channel $prefix [lindex $values 0]] code result settings
+        lassign [apply $validator $channel $prefix [expr {$kind eq "user" ? [lindex $values 0] : $values}]] code result settings
     }
     if {$code == 0} {
         return {}
@@ -241,10 +243,7 @@ proc ::pysmtpd::Settings {} {
         lappend settings {*}[CallbackSetting $name $::smtpd::options($name)]
     }
     lappend settings {*}[TlsSettings]
-    variable own
-    dict for {name value} $own {
-        lappend settings option $name value $value
-    }
+    lappend settings {*}[OwnSettings]
     if {![info exists ours(deliver)]} {
         # Whatever the options say, a script's own ::smtpd::deliver has every message.
         lappend settings callback deliverMIME callback deliver word tcl

@@ -1,5 +1,5 @@
-# Options that the stock package does not have: the profile, its quirks, extensions, limits. The engine knows their names and
-# what they may be; what stands here is what the script has said.
+# Options that the stock package does not have: the profile, its quirks, extensions, limits, and one callback, -validate_user. The
+# engine knows their names and what they may be; what stands here is what the script has said.
 
 namespace eval ::pysmtpd {
     variable own {}          ;# name -> value, of those that were set
@@ -29,6 +29,23 @@ proc ::pysmtpd::Own {name} {
     }
     link::ready
     return [Result [link::option $name]]
+}
+
+# ::pysmtpd::OwnSettings --
+#
+#   Return those that were set, as the engine takes settings.
+#
+proc ::pysmtpd::OwnSettings {} {
+    variable own
+    set settings {}
+    foreach {name value} $own {
+        if {$name eq "validate_user"} {
+            lappend settings {*}[CallbackSetting $name $value]
+        } else {
+            lappend settings option $name value $value
+        }
+    }
+    return $settings
 }
 
 # ::pysmtpd::SetOwn --

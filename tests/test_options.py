@@ -105,6 +105,9 @@ def test_the_server_address_falls_back_to_the_host(options):
         ({"error_limit": -1}, ["error_limit", "-1", "0 for no limit"]),
         ({"idle_timeout": float("nan")}, ["idle_timeout", "nan", "a number of seconds"]),
         ({"pipelining": "on"}, ["pipelining", "'on'", "True or False"]),
+        ({"auth_users": {"a": ""}}, ["auth_users", "user names and their secrets"]),
+        ({"auth_users": [("a", "b")]}, ["auth_users", "list", "user names and their secrets"]),
+        ({"auth_mechanisms": ["GSSAPI"]}, ["auth_mechanisms", "GSSAPI", "SCRAM-SHA-256"]),
         ({"hello_once": 1}, ["hello_once", "1", "True or False"]),
         ({"hello_once": "yes"}, ["hello_once", "'yes'", "True or False"]),
     ],
@@ -128,6 +131,8 @@ def test_what_is_refused_is_named_with_its_value_and_what_is_allowed(options, va
         ("pipelining", "0", False),
         ("pipelining", "Yes", True),
         ("loose_paths", "off", False),
+        ("auth_users", "anna secret {b c} d", {"anna": "secret", "b c": "d"}),
+        ("auth_mechanisms", "plain LOGIN", ("PLAIN", "LOGIN")),
     ],
 )
 def test_a_value_is_read_from_text(name, text, value):
@@ -146,6 +151,14 @@ def test_a_value_is_read_from_text(name, text, value):
 def test_text_that_stands_for_no_value_is_named_with_what_is_allowed(name, text, allowed):
     with pytest.raises(ConfigurationError, match=f'{name} is "{text}": must be .*{allowed}'):
         read(name, text)
+
+
+def test_no_error_shows_a_secret(options):
+    with pytest.raises(ConfigurationError) as caught:
+        options.set({"auth_users": {"anna": "hush", "bob": 5}})
+    assert "hush" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="auth_users is something else: must be user names and their secrets"):
+        read("auth_users", "anna hush bob")
 
 
 def test_every_option_says_what_it_is_for():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pysmtpd.core.profile import QUIRKS, RFC5321, Profile, profile_named
 from pysmtpd.core.replies import STANDARD, STOCK, Replies, wire, without_status_codes
 from pysmtpd.core.sequence import rules_under
-from pysmtpd.core.settings import EXTENSIONS, SETTINGS, Extension
+from pysmtpd.core.settings import EXTENSIONS, MECHANISMS, SETTINGS, Extension
 
 if TYPE_CHECKING:
     from pysmtpd.core.session import Session
@@ -89,7 +89,9 @@ class Config:
         "lmtp",
         "log_level",
         "log_threshold",
+        "mechanisms",
         "new_id",
+        "new_nonce",
         "observe",
         "offered",
         "plain_sequence",
@@ -104,6 +106,7 @@ class Config:
         "tls_implicit",
         "tls_offered",
         "tls_required",
+        "users",
     )
 
     def __init__(
@@ -111,6 +114,7 @@ class Config:
     ) -> None:
         self.timestamp = timestamp
         self.new_id = new_id
+        self.new_nonce: Callable[[], str] = lambda: f"{new_id()}{new_id()}"  #: returns what nobody can guess, for AUTH
         self.hostname = hostname
         self.server_address = hostname  #: what the greeting, the answer to HELO and the goodbye show
         self.limits = Limits()
@@ -175,6 +179,19 @@ class Config:
         limits.recipients = self.value("recipient_limit")
         limits.errors = self.value("error_limit")
         limits.idle = self.value("idle_timeout")
+        self._settle_offers()
+
+    def listen_for(self, kinds: frozenset[str]) -> None:
+        """Say which questions somebody listens for: :attr:`ask`. AUTH is offered where there is somebody to log in."""
+        self.ask = kinds
+        self._settle_offers()
+
+    def _settle_offers(self) -> None:
+        self.users: Mapping[str, str] = self.value("auth_users")
+        #: The mechanisms of AUTH that can be used, in order.
+        self.mechanisms: tuple[str, ...] = ()
+        if self.users or "user" in self.ask:
+            self.mechanisms = tuple(name for name in self.value("auth_mechanisms") if self.users or not MECHANISMS[name])
         self._list_extensions()
         self.hand_over(self._script_commands, self.scripted)
 
@@ -198,7 +215,9 @@ class Config:
         rules = rules_under(self.is_on, tls_required=self.tls_required)
         self.rules = {verb: rules[verb] for verb in rules if verb in handled}
         #: Whether nothing but MAIL and RCPT must go before DATA, and a script handles none of them.
-        self.plain_sequence = self.rules.keys() >= _TRANSACTION <= self.commands and not self.tls_required
+        self.plain_sequence = self.rules.keys() >= _TRANSACTION <= self.commands and not (
+            self.tls_required or self.value("auth_required")
+        )
 
     def is_on(self, name: str) -> bool:
         """Tell whether a quirk or a setting is on."""
@@ -212,8 +231,7 @@ class Config:
         self.tls_implicit = implicit
         self.tls_required = required
         self.tls_offered = offered
-        self._list_extensions()
-        self.hand_over(self._script_commands, self.scripted)
+        self._settle_offers()
 
     @property
     def extensions(self) -> Mapping[str, str]:
@@ -257,9 +275,15 @@ class Config:
             self.value(name)
             and (not extension.needs or self.value(extension.needs))
             and (extension.secure if secure else extension.clear)
+            and (name != "auth" or self._offers_auth(secure=secure))
         )
 
+    def _offers_auth(self, *, secure: bool) -> bool:
+        return bool(self.mechanisms) and (secure or not self.value("auth_require_tls"))
+
     def _parameters(self, name: str) -> str:
+        if name == "auth":
+            return " ".join(self.mechanisms)
         return str(self.limits.message) if name == "size" else ""
 
     def _lines(self, extensions: Mapping[str, str]) -> bytes:

@@ -43,6 +43,22 @@ class CheckRecipient(NamedTuple):
         return "recipient"
 
 
+class CheckUser(NamedTuple):
+    """Question: is this the secret of that user? Put by AUTH where the server has no list that tells."""
+
+    username: str
+    secret: str  #: the password, or the bearer token
+    mechanism: str  #: in upper case
+
+    @property
+    def kind(self) -> str:
+        """What the question goes by in ``Config.ask``."""
+        return "user"
+
+    def __repr__(self) -> str:
+        return f"CheckUser({self.username!r}, {self.mechanism!r})"
+
+
 class Deliver(NamedTuple):
     """Question: will you take this message? Put at the end of DATA."""
 
@@ -131,6 +147,6 @@ class RefuseSome(NamedTuple):
     refusals: Mapping[str, Refuse]  #: by the forward-path in its angle brackets; at least one
 
 
-Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | Deliver | Command | StartTls | TlsReport
+Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | CheckUser | Deliver | Command | StartTls | TlsReport
 Event: TypeAlias = Question | Log | Close
 Verdict: TypeAlias = Accept | Refuse | RefuseSome

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from pysmtpd.core.events import Deliver
-from pysmtpd.core.replies import one_line
+from pysmtpd.core.replies import one_line, without_secret
 from pysmtpd.core.session import Session
 
 if TYPE_CHECKING:
@@ -52,16 +52,13 @@ class Record:
         entries = self.entries.copy()  # in one step: the session may go on meanwhile
         if len(entries) == MAX_ENTRIES:
             lines.append("...")
-        secret = False
         for entry in entries:
             match entry:
                 case bytes():
                     replies = entry.decode("latin-1").removesuffix("\r\n").split("\r\n")
                     lines += [f"S: {one_line(reply)}" for reply in replies]
-                    secret = replies[-1].startswith("334")
                 case str():
-                    lines.append(f"C: {'(secret)' if secret else _shown(entry)}")
-                    secret = False
+                    lines.append(f"C: {_shown(entry)}")
                 case int():
                     lines.append(f"C: (a message of {entry} octets)" if entry >= 0 else "C: (a message)")
                 case _:
@@ -76,11 +73,8 @@ class Record:
 
 
 def _shown(command: str) -> str:
-    """Return a command fit to be seen: without the initial response of an AUTH (RFC 4954, 4), in UTF-8 if it is that."""
-    words = command.split(None, 2)
-    if len(words) == 3 and words[0].upper() == "AUTH" and words[2] != "=":
-        command = f"{words[0]} {words[1]} (secret)"
-    return one_line(command.encode("latin-1", "replace").decode("utf-8", "backslashreplace"))
+    """Return a command fit to be seen, in UTF-8 if it is that."""
+    return one_line(without_secret(command).encode("latin-1", "replace").decode("utf-8", "backslashreplace"))
 
 
 def record(session: Session) -> Record:
@@ -96,7 +90,8 @@ class _Recording(Session):
     __slots__ = ()
 
     def _command(self, line: str) -> None:
-        self.record.entries.append(line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}... ({len(line)} octets)")
+        shown = "(secret)" if self.confidential else line
+        self.record.entries.append(shown if len(shown) <= MAX_LINE else f"{shown[:MAX_LINE]}... ({len(shown)} octets)")
         super()._command(line)
 
     def _pipelined(self, data: bytes, start: int) -> int:

@@ -16,6 +16,14 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\n", "\\x0a").replace("\t", " "))
 
 
+def without_secret(command: str) -> str:
+    """Return a command as it may be shown: without the initial response of an AUTH (RFC 4954, 4)."""
+    words = command.split(None, 2)
+    if len(words) == 3 and words[0].upper() == "AUTH" and words[2] != "=":
+        return f"{words[0]} {words[1]} (secret)"
+    return command
+
+
 def wire(reply: str) -> bytes:
     """Return one line as it goes out: ASCII, ``?`` for what is not (as the stock package's channel does), and CRLF."""
     return reply.encode("ascii", "replace") + b"\r\n"
@@ -67,6 +75,14 @@ class Replies:
     no_recipient = wire("503 bad sequence: no recipient specified")
     unknown_parameter = wire("555 MAIL FROM/RCPT TO parameters not recognized or not implemented")
     bad_parameter = wire("501 Syntax error in parameters or arguments")
+    authenticated = wire("235 Authentication succeeded")
+    not_authenticated = wire("535 Authentication credentials invalid")
+    auth_first = wire("530 Authentication required")
+    auth_cancelled = wire("501 Authentication cancelled")
+    auth_undecodable = wire("501 Cannot decode the response")
+    no_initial_response = wire("501 This mechanism takes no initial response")
+    unknown_mechanism = wire("504 Authentication mechanism not offered")
+    encryption_needed = wire("538 Encryption required for authentication")
     chunks_open = wire("503 bad sequence of commands")
     chunk_ok = "250 {size} octets received"
     verified = "250 <{address}>"
@@ -120,6 +136,14 @@ class StandardReplies(Replies):
     no_recipient = wire("503 5.5.1 Send RCPT first")
     unknown_parameter = wire("555 5.5.4 Parameter not recognized")
     bad_parameter = wire("501 5.5.4 Syntax error in a parameter")
+    authenticated = wire("235 2.7.0 Authentication succeeded")
+    not_authenticated = wire("535 5.7.8 Authentication credentials invalid")
+    auth_first = wire("530 5.7.0 Authentication required")
+    auth_cancelled = wire("501 5.7.0 Authentication cancelled")
+    auth_undecodable = wire("501 5.5.2 Cannot decode the response")
+    no_initial_response = wire("501 5.7.0 This mechanism takes no initial response")
+    unknown_mechanism = wire("504 5.5.4 Authentication mechanism not offered")
+    encryption_needed = wire("538 5.7.11 Encryption required for authentication")
     chunks_open = wire("503 5.5.1 The last chunk has not come yet")
     chunk_ok = "250 2.0.0 {size} octets received"
     verified = "250 2.1.5 <{address}>"
@@ -147,7 +171,7 @@ STANDARD = StandardReplies()
 def without_status_codes() -> Replies:
     """Return our replies without the enhanced status codes (RFC 2034): for clients that are to do without."""
     # A status code stands first where the reply code is put before it later.
-    code = re.compile(r"^(\d\d\d |)\d\.\d\.\d ")
+    code = re.compile(r"^(\d\d\d |)\d\.\d+\.\d+ ")
     plain = StandardReplies()
     for name, text in vars(StandardReplies).items():
         if isinstance(text, bytes):

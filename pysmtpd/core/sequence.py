@@ -26,12 +26,14 @@ class Rule(NamedTuple):
 
 
 _HELLO_ONCE: Final = (Rule(GREETED, False, "bad_sequence", "{verb} received out of sequence.", only_with="hello_once"),)
+_AUTH_FIRST: Final = Rule(AUTHENTICATED, True, "auth_first", only_with="auth_required")
 
 SEQUENCE: Final[dict[str, tuple[Rule, ...]]] = {
     "HELO": _HELLO_ONCE,
     "EHLO": _HELLO_ONCE,
     "LHLO": _HELLO_ONCE,
     "MAIL": (
+        _AUTH_FIRST,
         Rule(GREETED, True, "hello_first", unless="mail_before_hello"),
         Rule(SENDER, False, "nested_mail", unless="transaction_any_order"),
     ),
@@ -43,8 +45,13 @@ SEQUENCE: Final[dict[str, tuple[Rule, ...]]] = {
     "HELP": (),
     "STARTTLS": (Rule(ENCRYPTED, False, "bad_sequence"),),
     "BDAT": (),  # a chunk is read in any case, and then answered
-    "VRFY": (),
-    "EXPN": (),
+    "VRFY": (_AUTH_FIRST,),
+    "EXPN": (_AUTH_FIRST,),
+    "AUTH": (  # RFC 4954, 4
+        Rule(GREETED, True, "hello_first"),
+        Rule(AUTHENTICATED, False, "bad_sequence"),
+        Rule(SENDER, False, "nested_mail"),
+    ),
 }
 
 #: Where TLS is required, these are taken without it all the same (RFC 3207, 4, and what does no harm).

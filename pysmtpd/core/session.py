@@ -32,8 +32,8 @@ from pysmtpd.core.events import (
     Verdict,
 )
 from pysmtpd.core.lines import LineBuffer
-from pysmtpd.core.replies import free_reply, one_line, wire
-from pysmtpd.core.sequence import ENCRYPTED, GREETED, LASTING, RECIPIENT, SENDER, Rule, rules_under
+from pysmtpd.core.replies import free_reply, one_line, wire, without_secret
+from pysmtpd.core.sequence import AUTHENTICATED, ENCRYPTED, GREETED, LASTING, RECIPIENT, SENDER, Rule, rules_under
 from pysmtpd.core.trace import trace_header
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Session:
         "body",
         "chunks",
         "client",
+        "confidential",
         "config",
         "domain",
         "errors",
@@ -152,6 +153,7 @@ class Session:
         self._eof = False
         #: What looks at the next command line first, and returns the one to go on with; None where it has dealt with it.
         self.prelude: Callable[[Session, str], str | None] | None = Session._first_line
+        self.confidential = False  #: whether the next line is a secret, not to be shown to anybody
         self._plain: Envelope | None = None  # that of a message without parameters, while nothing in it changes
         self.record: Record  # only of a session that is recorded
 
@@ -423,7 +425,7 @@ class Session:
                 return
             line = found
         if config.log_threshold == 0:
-            self.debug(f"received: {line}")
+            self.debug(f"received: {without_secret(line)}")
         # Nearly every verb has four letters, and a space or nothing behind it.
         verb = line[:4].upper() if line[4:5] in _VERB_ENDS else grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches ""
         rules = config.rules.get(verb)
@@ -684,10 +686,11 @@ class Session:
 
     def mailbox_refused(self, verdict: Refuse) -> None:
         """Refuse a mailbox, with the callback's own reply if it has one."""
-        if verdict.code is None:
-            self.fail(self.config.replies.mailbox_refused)
-        else:
-            self.fail(free_reply(str(verdict.code), verdict.text))
+        self.refuse(verdict, self.config.replies.mailbox_refused)
+
+    def refuse(self, verdict: Refuse, reply: bytes) -> None:
+        """Refuse, with the callback's own reply if it has one."""
+        self.fail(reply if verdict.code is None else free_reply(str(verdict.code), verdict.text))
 
     def _plain_path(self, match: Match[str], verb: str) -> _Path | None:
         """As :meth:`_path`, for a path that both readings take alike."""
@@ -867,6 +870,18 @@ class Session:
 
         bdat(self, line)
 
+    def _auth(self, line: str) -> None:
+        """AUTH: RFC 4954, 4."""
+        from pysmtpd.core.auth import auth
+
+        auth(self, line)
+
+    def authenticated(self, username: str) -> None:
+        """The client is who it says."""
+        self.user = username
+        self.seen |= AUTHENTICATED
+        self._plain = None
+
     def _vrfy(self, line: str) -> None:
         """VRFY: RFC 5321, 4.1.1.6."""
         from pysmtpd.core.verify import vrfy
@@ -926,6 +941,7 @@ _HANDLERS: Final[dict[str, Callable[[Session, str], None]]] = {
     "QUIT": Session._quit,
     "STARTTLS": Session._starttls,
     "BDAT": Session._bdat,
+    "AUTH": Session._auth,
     "VRFY": Session._vrfy,
     "EXPN": Session._expn,
 }

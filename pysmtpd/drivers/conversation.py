@@ -14,6 +14,7 @@ from pysmtpd.core import (
     CheckHost,
     CheckRecipient,
     CheckSender,
+    CheckUser,
     Close,
     Command,
     Deliver,
@@ -181,7 +182,16 @@ class Conversation:
                         self.closing = True
                         self.finish()
                     return
-                case CheckHost() | CheckSender() | CheckRecipient() | Deliver() | Command() | StartTls() | TlsReport():
+                case (
+                    CheckHost()
+                    | CheckSender()
+                    | CheckRecipient()
+                    | CheckUser()
+                    | Deliver()
+                    | Command()
+                    | StartTls()
+                    | TlsReport()
+                ):
                     verdict = self._put(event)
                     if verdict is None:
                         self._flush()

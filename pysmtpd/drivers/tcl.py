@@ -41,6 +41,7 @@ from pysmtpd.core import (
     CheckHost,
     CheckRecipient,
     CheckSender,
+    CheckUser,
     Close,
     Command,
     Config,
@@ -190,6 +191,8 @@ class TclEngine:
 
     def option(self, name: str) -> tuple[str, ...]:
         """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""
+        if name == "validate_user":  # whose value is the script's affair
+            return "ok", ""
         if name not in OWN_OPTIONS:
             return "error", f'unknown option "-{name}": must be one of -{", -".join(OWN_OPTIONS)}', "PYSMTPD OPTION"
         return "ok", tcl_value(self.config.value(name))
@@ -212,7 +215,7 @@ class TclEngine:
         available = {**self._configured, **self._overrides}
         self._python = {option: available[option] for option in winners.values() if option in available}
         self._asked_in_python = {CALLBACK_OPTIONS[option] for option in self._python}
-        self.config.ask = frozenset(winners).union({"tls"} if "command" in self._scripted else ())
+        self.config.listen_for(frozenset(winners).union({"tls"} if "command" in self._scripted else ()))
 
     # What happened to a session
 
@@ -386,13 +389,15 @@ class _Live:
         return tuple(changed)
 
 
-def _value_of(question: CheckHost | CheckSender | CheckRecipient | Deliver | Command | TlsReport) -> object:
+def _value_of(question: CheckHost | CheckSender | CheckRecipient | CheckUser | Deliver | Command | TlsReport) -> object:
     """Return what a script is told of a question."""
     match question:
         case Deliver():
             return question.content.text()
         case Command(verb, line):
             return verb, line
+        case CheckUser(username, secret):
+            return username, secret
         case TlsReport(option, _, details):
             return option, *(tuple(chain(*detail.items())) if isinstance(detail, dict) else detail for detail in details)
         case _:

@@ -1,7 +1,9 @@
 """Python values as Tcl sees them: the string representation of lists, and of what a Python function returns."""
 
 import re
-from typing import Any
+from typing import Any, Final
+
+from pysmtpd.core.grammar import Pattern
 
 #: Words that need no quoting as elements of a Tcl list.
 _PLAIN = re.compile(r"[^\s{}\[\]$\";\\#\x00\x85\xa0][^\s{}\[\]$\";\\\x00\x85\xa0]*\Z")
@@ -39,3 +41,46 @@ def tcl_value(value: Any) -> str:
             return tcl_value([part for pair in value.items() for part in pair])
         case _:
             return str(value)
+
+
+_BACKSLASHED: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_BACKSLASH: Final = r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|(.))"
+_BLANK: Final = Pattern(r"[ \t\n\v\f\r]*")
+_QUOTED: Final = Pattern(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_BARE: Final = Pattern(r"(?:[^ \t\n\v\f\r\\]|\\.)+", re.DOTALL)
+_BRACE: Final = Pattern(r"\\.|[{}]", re.DOTALL)
+
+
+def list_elements(text: str) -> list[str]:
+    """Return the elements of a Tcl list. Raises ValueError saying what is wrong with it."""
+    found = []
+    position = _BLANK.match(text).end()  # type: ignore[union-attr] # matches empty
+    while position < len(text):
+        element, position = _element(text, position)
+        found.append(element)
+        end = _BLANK.match(text, position).end()  # type: ignore[union-attr]
+        if end == position < len(text):
+            raise ValueError("list element followed by something else than a blank")
+        position = end
+    return found
+
+
+def _element(text: str, start: int) -> tuple[str, int]:
+    if text[start] == "{":
+        depth = 0
+        for mark in _BRACE.finditer(text, start):
+            depth += {"{": 1, "}": -1}.get(mark[0], 0)
+            if depth == 0:
+                return text[start + 1 : mark.start()], mark.end()
+        raise ValueError("unmatched open brace in list")
+    match = (_QUOTED if text[start] == '"' else _BARE).match(text, start)
+    if match is None:
+        raise ValueError("unmatched open quote in list")
+    return re.sub(_BACKSLASH, _unescaped, match[1] if text[start] == '"' else match[0], flags=re.DOTALL), match.end()
+
+
+def _unescaped(match: "re.Match[str]") -> str:
+    for digits, base in zip(match.groups()[:4], (16, 16, 16, 8), strict=True):
+        if digits:
+            return chr(int(digits, base)) if int(digits, base) < 0x110000 else "\ufffd"
+    return _BACKSLASHED.get(match[5], match[5])

@@ -56,8 +56,8 @@ def test_without_the_extension_no_reply_has_an_enhanced_status_code():
         if not name.startswith("__"):
             plain = getattr(made.replies, name)
             plain = plain.decode() if isinstance(plain, bytes) else plain
-            assert not re.match(r"(\d\d\d )?\d\.\d\.\d", plain), name
-            assert len(plain) in (len(text), len(text) - len("2.0.0 ")), name
+            assert not re.match(r"(\d\d\d )?\d\.\d+\.\d+", plain), name
+            assert len(text) - len(plain) in (0, len("2.0.0 "), len("5.7.11 ")), name
 
 
 def test_limits_and_quirks_are_chosen_by_name():

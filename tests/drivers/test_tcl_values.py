@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pysmtpd.drivers.tcl_values import list_element, tcl_value
+from pysmtpd.drivers.tcl_values import list_element, list_elements, tcl_value
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,25 @@ def test_anything_else_is_what_str_makes_of_it():
 
     assert tcl_value(Thing()) == "a thing"
     assert tcl_value([Thing()]) == "a\\ thing"
+
+
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [
+        ("", []), ("  a b\tc\n", ["a", "b", "c"]), ("{a b} c", ["a b", "c"]), ("{a {b c}} {}", ["a {b c}", ""]), ('"a b" c', ["a b", "c"]),
+        ("a\\ b", ["a b"]), ("{a\\}b}", ["a\\}b"]), ("\\n\\x41\\u00e9\\101", ["\nAéA"]), ('"a\\"b"', ['a"b']), ("a{b", ["a{b"]),
+    ],
+)  # fmt: skip
+def test_a_list_is_read(text, elements):
+    assert list_elements(text) == elements
+
+
+@pytest.mark.parametrize("text", ["{a", '"a', "{a}b", '"a"b'])
+def test_what_is_no_list_says_why(text):
+    with pytest.raises(ValueError, match="list"):
+        list_elements(text)
+
+
+@given(st.lists(st.text()))
+def test_what_is_written_is_read(elements):
+    assert list_elements(tcl_value(elements)) == elements

@@ -98,3 +98,63 @@ def test_a_client_whose_callback_runs_is_not_silent(script):
         client.expect(220)
         client.command("MAIL FROM:<a@b.example>", 250)
         assert client.rest() == b"421 Idle for too long\r\n"
+
+
+# ---- AUTH
+
+ANNA = "AGFubmEAc2VjcmV0"  # anna, secret
+WRONG = "AGFubmEAd3Jvbmc="
+
+
+def test_users_are_a_dictionary(script):
+    script.eval("smtpd::configure -profile rfc5321 -auth_users {anna secret} -auth_required 1")
+    with script.client() as client:
+        client.expect(220)
+        offered = client.command("EHLO client.example", 250).lines
+        assert "AUTH SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN XOAUTH2 OAUTHBEARER" in offered
+        client.command("MAIL FROM:<a@b.example>", 530)
+        client.command(f"AUTH PLAIN {WRONG}", 535)
+        client.command(f"AUTH PLAIN {ANNA}", 235)
+        client.command("MAIL FROM:<a@b.example>", 250)
+
+
+def test_a_callback_gets_name_and_secret_as_they_are(script):
+    script.eval("""
+        proc check {extra user secret} {
+            upvar 1 channel channel
+            puts [list $extra $user $secret [smtpd::state $channel client_addr]]
+            if {$user ne "anna"} {error "nobody"}
+            if {$secret ne "secret"} {return -code error -errorcode {SMTP 454} "later"}
+        }
+        smtpd::configure -validate_user {check {more words}}
+    """)
+    assert script.eval("smtpd::cget -validate_user") == "check {more words}"
+    with script.client() as client:
+        client.expect(220)
+        client.command("EHLO client.example", 250)
+        client.command("AUTH PLAIN AFtleGl0XSAkeABh", 535)
+        script.wait_printed(r"{more words} {[exit] $x} a 127.0.0.1")
+        assert client.command(f"AUTH PLAIN {WRONG}", 454).text == "later"
+        client.command(f"AUTH PLAIN {ANNA}", 235)
+    script.eval("smtpd::configure -validate_user {}")
+    with script.client() as client:
+        client.expect(220)
+        assert not [line for line in client.command("EHLO client.example", 250).lines if line.startswith("AUTH")]
+
+
+def test_python_validates_users(tmp_path):
+    (tmp_path / "users.py").write_text("def check(user, secret):\n    assert (user, secret) == ('anna', 'secret')\n")
+    for shell in SHELLS:
+        script = Script(shell, tmp_path, "smtpd::configure -validate_user {::pysmtpd::call users:check}")
+        with script.client() as client:
+            client.expect(220)
+            client.command("EHLO client.example", 250)
+            client.command(f"AUTH PLAIN {WRONG}", 535)
+            client.command(f"AUTH PLAIN {ANNA}", 235)
+        assert script.end() == 0
+
+
+def test_a_secret_that_is_no_list_is_not_shown(script):
+    with pytest.raises(TclError) as caught:
+        script.eval("smtpd::configure -auth_users {anna hush bob}")
+    assert str(caught.value) == "-auth_users is something else: must be user names and their secrets"
