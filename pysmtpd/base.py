@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,13 +13,13 @@ from pysmtpd import clock, listening
 from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
 from pysmtpd.drivers.conversation import Service
 from pysmtpd.inbox import Inbox
+from pysmtpd.message import Message
 from pysmtpd.options import Options
 
 if TYPE_CHECKING:
     import ssl
 
     from pysmtpd.core.record import Record
-    from pysmtpd.message import Message
     from pysmtpd.stores import Store
 
 _UNBRACKETED = itemgetter(slice(1, -1))
@@ -216,10 +217,6 @@ class BaseServer:
 
     def _take(self, event: Deliver, session: Session) -> Verdict:
         """Take a message that is welcome: into the store, then among the messages."""
-        from datetime import UTC, datetime
-
-        from pysmtpd.message import Message
-
         recipients = tuple(map(_UNBRACKETED, event.recipients))
         peer = session.client, session.port
         now = datetime.now(UTC)

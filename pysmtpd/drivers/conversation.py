@@ -8,7 +8,7 @@ callback that has not answered yet.
 from collections.abc import Callable
 from typing import Any, Final, assert_never
 
-from pysmtpd.callbacks import call_back, refusal
+from pysmtpd.callbacks import call_back, describe, refusal
 from pysmtpd.core import (
     Accept,
     CheckHost,
@@ -219,7 +219,11 @@ class Conversation:
         """Answer the open question; a message that is welcome is kept before its client hears of it."""
         keep = self.service.options.keep
         if keep is not None and type(question) is Deliver and type(verdict) is not Refuse:
-            verdict = keep(question, self.session)
+            try:
+                verdict = keep(question, self.session)
+            except Exception as error:
+                self.service.warn(f"cannot keep message {question.id}: {describe(error)}")
+                verdict = Refuse(self.service.options.config.replies.store_failed, 451)
         self.session.answer(verdict)
 
     # What a driver does

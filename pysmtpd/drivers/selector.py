@@ -409,9 +409,10 @@ class Loop:
 
     def _failed(self, handler: "Connection | _Listener | _Waker", error: Exception) -> None:
         """Something of ours, or what keeps the messages, has failed. It costs one client its connection."""
-        self.service.warn(f"connection broken off: {describe(error)}")
         if isinstance(handler, Connection):
             handler.abort()
+        with suppress(Exception):
+            self.service.warn(f"connection broken off: {describe(error)}")
 
     def _clean_up(self) -> None:
         for listener in list(self._listeners):

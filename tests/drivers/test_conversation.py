@@ -43,7 +43,7 @@ def test_a_client_that_leaves_in_data_delivers_nothing(running, leave):
     assert len(got) == 1
 
 
-def test_a_client_that_does_not_read_is_throttled_and_loses_nothing(running):
+def test_a_client_that_sends_and_does_not_read_is_throttled_and_loses_nothing(running):
     address = running()
     with Client(address, receive_buffer=4096) as client:
         client.expect(220)
@@ -111,3 +111,20 @@ def test_a_large_body_arrives_as_sent(running):
         client.hello()
         assert client.mail(body=b"a\r\n" + body + b"\r\n").code == 250
     assert got[0][2][4:] == ["a", body.decode("latin-1")]
+
+
+def test_a_message_that_cannot_be_kept_is_refused_for_now(make, monkeypatch, capfd):
+    made = make()
+
+    def fail(_):
+        raise OSError("no room")
+
+    with Client(made.start().getsockname()) as client:
+        client.hello()
+        with monkeypatch.context() as patch:
+            patch.setattr(made.server.inbox, "add", fail)
+            assert client.mail().code == 451
+        assert client.mail().code == 250
+    made.close()  # nothing is written any more
+    assert "smtpd error] cannot keep message" in capfd.readouterr().err
+    assert len(made.server.messages) == 1
