@@ -118,6 +118,12 @@ def test_every_module_has_its_tests_and_every_test_its_module():
     mirrored = {module.with_name(f"test_{module.name}") for module in modules}
     assert mirrored <= tests, f"without tests: {sorted(map(str, mirrored - tests))}"
     # What spans modules: the laws, the conformance suite, and what is written in Tcl.
-    alone = {Path("test_laws.py"), Path("test_compat.py"), Path("test_benchmarks.py")}
+    alone = {
+        Path("test_laws.py"),
+        Path("test_compat.py"),
+        Path("test_benchmarks.py"),
+        Path("test_budgets.py"),
+        Path("drivers/test_hardening.py"),
+    }
     spanning = alone | {test for test in tests if test.parts[0] in ("tcl", "hardening")}
     assert tests - mirrored <= spanning, f"tests of no module: {sorted(map(str, tests - mirrored - spanning))}"
