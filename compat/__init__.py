@@ -4,6 +4,6 @@
 """
 
 from compat.suite import Result, names, run
-from compat.targets import TARGETS
+from compat.targets import TARGETS, WITHOUT_TCLLIB
 
-__all__ = ["TARGETS", "Result", "names", "run"]
+__all__ = ["TARGETS", "WITHOUT_TCLLIB", "Result", "names", "run"]

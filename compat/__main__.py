@@ -1,4 +1,4 @@
-"""The command line: `python -m compat [--target T ...] [--update] [-v] [NAME ...]`, or `python -m compat fuzz ...`."""
+"""The command line: `python -m compat [--target T ... | --without-tcllib] [--update] [NAME ...]`, `python -m compat fuzz ...`."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from itertools import groupby
 
 from compat import ledger, suite
 from compat.fuzz.__main__ import main as fuzz
-from compat.targets import TARGETS
+from compat.targets import ALL_TARGETS, TARGETS, WITHOUT_TCLLIB
 from compat.transcript import FOLDER, TranscriptError, load
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     if arguments.update:
         print("\n".join(suite.update_all([load(FOLDER / f"{name}.txt") for name in chosen if "/" not in name])))
         return 0
-    targets = arguments.target or list(TARGETS)
+    targets = arguments.target or list(WITHOUT_TCLLIB if arguments.without_tcllib else TARGETS)
     results = suite.run(targets, chosen, arguments.piece)
     _table(results, targets)
     for result in results:
@@ -37,7 +37,8 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m compat", description="Compare pysmtpd with the stock package.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="transcripts to play (default: all)")
-    parser.add_argument("-t", "--target", action="append", choices=list(TARGETS), help="default: all four")
+    parser.add_argument("-t", "--target", action="append", choices=list(ALL_TARGETS), help="default: all with tcllib")
+    parser.add_argument("--without-tcllib", action="store_true", help="the Tcl targets with tcllib hidden from them")
     parser.add_argument("-u", "--update", action="store_true", help="rewrite expectations from the stock package")
     parser.add_argument("--piece", type=int, default=0, metavar="N", help="clients send N octets at a time")
     parser.add_argument("-v", "--verbose", action="store_true", help="print the sessions that agree, too")
@@ -47,9 +48,10 @@ def _arguments() -> argparse.Namespace:
 def _table(results: list[suite.Result], targets: list[str]) -> None:
     """Transcripts down, targets across."""
     width = max((len(result.name) for result in results), default=0)
-    print(" " * width, *(f"{target:>8}" for target in targets))
+    columns = [max(8, len(target)) for target in targets]
+    print(" " * width, *(f"{target:>{column}}" for target, column in zip(targets, columns, strict=True)))
     for name, row in groupby(results, key=lambda result: result.name):
-        print(f"{name:{width}}", *(f"{result.status:>8}" for result in row))
+        print(f"{name:{width}}", *(f"{result.status:>{column}}" for result, column in zip(row, columns, strict=True)))
     for target in targets:
         mine = [result.status for result in results if result.target == target]
         counts = {"agree": "ok", "differ": "DIFF", "pending": "pending", "not applicable": "n.a."}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compat.masking import masked
-from compat.targets import TARGETS
+from compat.targets import ALL_TARGETS
 from compat.text import escape
 
 FOLDER = Path(__file__).parent / "scripts"
@@ -149,6 +149,8 @@ class Case:
     #: Files it writes.
     files: tuple[str, ...] = ()
     windowed: bool = False
+    #: It uses packages of tcllib's that we have no substitute for.
+    needs_tcllib: bool = False
     #: Why the targets are not held to it yet: a difference is then shown as pending, and is no failure.
     pending: str = ""
 
@@ -163,7 +165,7 @@ class Case:
 CASES: dict[str, Case] = {
     "scripts/stdout_printer": Case(FOLDER / "stdout_printer.tcl", ("0", "4"), to_printer),
     "scripts/mbox_writer": Case(FOLDER / "mbox_writer.tcl", ("0", "3", "mbox"), to_mbox, files=("mbox",)),
-    "scripts/mua_test": Case(FOLDER / "mua_test.tcl"),
+    "scripts/mua_test": Case(FOLDER / "mua_test.tcl", needs_tcllib=True),
     "scripts/public_commands": Case(FOLDER / "public_commands.tcl"),
     "scripts/procs": Case(FOLDER / "procs.tcl"),
     "scripts/private_commands": Case(FOLDER / "private_commands.tcl", ("0", "1"), to_private),
@@ -205,7 +207,7 @@ class _Run:
     def started(cls, case: Case, target: str, folder: Path, extra: dict[str, str]) -> Iterator["_Run"]:
         """Start it; when the block ends, so does the process."""
         port = _free_port()
-        command = [word.replace("tclsh", "wish") if case.windowed else word for word in TARGETS[target].command]
+        command = [word.replace("tclsh", "wish") if case.windowed else word for word in ALL_TARGETS[target].command]
         arguments = [word.replace("PORT", str(port)) for word in case.arguments]
         terminal, script_side = os.openpty()
         process = subprocess.Popen(
@@ -214,7 +216,7 @@ class _Run:
             stdout=script_side,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=TARGETS[target].environment() | extra,
+            env=ALL_TARGETS[target].environment() | extra,
         )
         os.close(script_side)
         os.set_blocking(terminal, False)

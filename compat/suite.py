@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from compat import scripts
 from compat.masking import mask
 from compat.play import play
-from compat.targets import TARGETS, Server, ServerError
+from compat.targets import ALL_TARGETS, TARGETS, Server, ServerError
 from compat.transcript import FOLDER, Step, Transcript, load
 
 #: Servers of one target at once: while one waits for the network, the other can work.
@@ -64,9 +64,10 @@ def _is_script(name: str) -> bool:
 
 def _run_script(name: str, target: str) -> Result:
     """Run one legacy script in the target, and in stock to compare with."""
-    if target == "python" or scripts.CASES[name].missing():
+    lacks_tcllib = ALL_TARGETS[target].bare and scripts.CASES[name].needs_tcllib
+    if target == "python" or lacks_tcllib or scripts.CASES[name].missing():
         return Result(name, target, "n.a.")
-    if reason := TARGETS[target].missing():
+    if reason := ALL_TARGETS[target].missing():
         return Result(name, target, "DIFF", ("a target that runs",), (reason,))
     expected = scripts.output(name, "stock")
     # What stock does is right by definition, as long as it works at all.
@@ -110,7 +111,7 @@ class Pool:
         """A server set up for the transcript."""
         if self._server is None or self._server.listen != transcript.listen:
             self.drop()
-            self._server = Server(TARGETS[self.target], transcript.listen)
+            self._server = Server(ALL_TARGETS[self.target], transcript.listen)
         self._server.set_up(transcript.server_words())
         return self._server
 
@@ -128,22 +129,23 @@ class Pool:
 def _run_one(pool: Pool, transcript: Transcript, piece: int) -> Result:
     """Play one transcript and compare."""
     target = pool.target
-    if target not in transcript.targets:
+    role = ALL_TARGETS[target].role
+    if role not in transcript.targets:
         return Result(transcript.name, target, "n.a.")
-    if reason := pool.failed or TARGETS[target].missing():
+    if reason := pool.failed or ALL_TARGETS[target].missing():
         return Result(transcript.name, target, "DIFF", ("a target that runs",), (reason,))
     try:
         server = pool.server(transcript)
     except ServerError as failure:
         pool.failed = pool.failed or f"did not start for {transcript.name} either"
         return Result(transcript.name, target, "DIFF", ("a server that starts",), tuple(str(failure).splitlines()))
-    played = play(transcript, target, server, piece=piece)
+    played = play(transcript, role, server, piece=piece)
     host = server.host
     expected: list[str] = []
     actual: list[str] = []
     for step, lines in played:
-        sent = [f"{line.kind}: {line.text}" for line in step.sends if line.serves(target)]
-        wanted = [mask(line, [host]) for line in step.expected(target)]
+        sent = [f"{line.kind}: {line.text}" for line in step.sends if line.serves(role)]
+        wanted = [mask(line, [host]) for line in step.expected(role)]
         got = _elide(wanted, [mask(line, [host]) for line in lines])
         expected += sent + wanted
         actual += sent + got

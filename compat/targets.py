@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +32,10 @@ Record = tuple[list[str], list[str]]
 _LOG_LINE = re.compile(r"\[\d\d:\d\d:\d\d\s+smtpd (\w+)\] (.*)$")
 
 
+#: What the name of a target without tcllib ends in.
+_BARE = "-bare"
+
+
 @dataclass(frozen=True)
 class Target:
     """A name, the command that runs a script in it, the engine that must answer, and the files it needs."""
@@ -41,6 +45,13 @@ class Target:
     engine: str
     needs: tuple[Path, ...]
     script: Path = HERE / "server.tcl"
+    #: tcllib is kept from it.
+    bare: bool = False
+
+    @property
+    def role(self) -> str:
+        """The name by which transcripts know it: with or without tcllib, the sessions are the same."""
+        return self.name.removesuffix(_BARE)
 
     def missing(self) -> str:
         """Why the target cannot run here, or nothing."""
@@ -53,10 +64,16 @@ class Target:
         """The caller's environment without anything that would let one target see another's package."""
         private = ("TCLLIBPATH", "PYTHONPATH")
         environment = {key: value for key, value in os.environ.items() if key not in private and not key.startswith("PYSMTPD_")}
-        if self.name == "tclsh":
-            environment |= {"TCLLIBPATH": str(REPO / "tcl"), "PYSMTPD_PYTHON": sys.executable}
-        if self.name in ("tkinter", "python"):
+        folders = []
+        if self.role == "tclsh":
+            folders.append(str(REPO / "tcl"))
+            environment["PYSMTPD_PYTHON"] = sys.executable
+        if self.role in ("tkinter", "python"):
             environment["PYTHONPATH"] = str(REPO)
+        if self.bare:
+            folders.append(str(HERE / "hide_tcllib"))
+        if folders:
+            environment["TCLLIBPATH"] = " ".join("{" + folder + "}" for folder in folders)
         return environment
 
 
@@ -70,6 +87,11 @@ TARGETS: dict[str, Target] = {
         Target("python", (sys.executable,), "pysmtpd", (REPO / "pysmtpd" / "api.py",), HERE / "server.py"),
     )
 }
+#: The two targets whose Tcl may lack tcllib, as if it did: our own mime and logger serve.
+WITHOUT_TCLLIB: dict[str, Target] = {
+    name + _BARE: replace(TARGETS[name], name=name + _BARE, bare=True) for name in ("tclsh", "tkinter")
+}
+ALL_TARGETS = {**TARGETS, **WITHOUT_TCLLIB}
 
 
 class Server:

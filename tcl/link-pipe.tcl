@@ -215,6 +215,13 @@ proc ::pysmtpd::link::Fill {deadline} {
             Kill
             return 0
         }
+        if {[chan pending output $pipe]} {
+            # What did not fit into the pipe at once is the event loop's to send, and that does not run. Changing the mode
+            # to and fro takes it back.
+            chan configure $pipe -blocking 1
+            chan configure $pipe -blocking 0
+            catch {flush $pipe}
+        }
         after 1
     }
 }

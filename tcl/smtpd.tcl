@@ -5,8 +5,16 @@
 # There is no SMTP grammar in any of them: the engine answers the wire.
 
 package require Tcl 8.6-
-package require logger
-apply {{} {
+apply {{folder} {
+    # tcllib's logger and mime where there are any, whatever their version; else ours, whose versions are unstable ones.
+    catch {package require logger}
+    foreach {name version} {logger 0.9.4.1a0 mime 1.7.0.1a0} {
+        if {[package versions $name] eq ""} {
+            # tclint-disable-next-line command-args
+            package ifneeded $name $version [list source [file join $folder $name.tcl]]
+        }
+    }
+    package require logger
     # What mime stands on looks for accelerators that are seldom there, and each miss has every package index read anew, at
     # 10 ms apiece. They have just been read, to find the logger: without looking again, the load takes a third of the time.
     # tclint-disable-next-line command-args
@@ -14,7 +22,7 @@ apply {{} {
     package unknown {}
     catch {package require mime}
     package unknown $finder
-}}
+}} [file dirname [file normalize [info script]]]
 package require mime
 
 namespace eval ::pysmtpd {
@@ -117,7 +125,10 @@ proc ::smtpd::cget {{option {}}} {
         return $options($name)
     }
     if {"-$name" in $tlsopts} {
-        return [expr {[dict exists $options(tlsopts) -$name] ? [dict get $options(tlsopts) -$name] : {}}]
+        if {[dict exists $options(tlsopts) -$name]} {
+            return [dict get $options(tlsopts) -$name]
+        }
+        return {}
     }
     if {[::pysmtpd::IsOwn $name]} {
         return [::pysmtpd::Own $name]
@@ -253,7 +264,10 @@ proc ::smtpd::state {channel args} {
     }
     if {[llength $args] == 1} {
         set name [lindex $args 0]
-        return [expr {[info exists State($name)] ? $State($name) : {}}]
+        if {[info exists State($name)]} {
+            return $State($name) ;# not [expr]'s result: it would make 16 of 0x10
+        }
+        return {}
     }
     foreach {name value} $args {
         set State($name) $value

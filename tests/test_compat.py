@@ -19,6 +19,12 @@ def test_conforms(results, name, target):
     assert result.status != "DIFF", result.diff()
 
 
+@pytest.mark.parametrize("target", compat.WITHOUT_TCLLIB)
+def test_conforms_without_tcllib(target):
+    differences = [result.diff() for result in compat.run([target]) if result.status == "DIFF"]
+    assert not differences, "\n".join(differences)
+
+
 @pytest.mark.parametrize("target", [target for target in compat.TARGETS if target != "stock"])
 def test_clients_that_send_octet_by_octet_see_no_difference(target):
     sessions = [name for name in compat.names() if name not in scripts.CASES]

@@ -23,7 +23,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pysmtpd import clock
 from pysmtpd.callbacks import (
@@ -58,6 +58,9 @@ from pysmtpd.core.config import STOCK_BANNER
 from pysmtpd.drivers.tcl_values import tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
 
+if TYPE_CHECKING:
+    from pysmtpd.drivers.tcl_mime import Mime
+
 #: What a link calls a session by.
 Key: TypeAlias = int | str
 #: Actions and arguments in turn.
@@ -88,8 +91,9 @@ class TclEngine:
         self._scripted: set[str] = set()
         self._python: dict[str, Callback] = {}
         self._asked_in_python: set[str] = set()
-        self._handles: dict[str, Callback] = {}
+        self._handles: dict[str, Callback] = {"mime": self._mime}
         self._tls: dict[str, str] = {}
+        self._parts: Mime | None = None
         self._choose_callbacks()
 
     # Settings
@@ -320,6 +324,14 @@ class TclEngine:
             return "error", refusal.text, f"SMTP {refusal.code}"
         except BaseException as error:
             return "error", text_of(error), f"PYTHON {type(error).__name__}"
+
+    def _mime(self, *words: str) -> object:
+        """Do what our Tcl package ``mime`` asks for."""
+        if self._parts is None:
+            from pysmtpd.drivers.tcl_mime import Mime
+
+            self._parts = Mime()
+        return self._parts.run(*words)
 
     # From events to actions
 

@@ -9,14 +9,16 @@ from pysmtpd.core.grammar import Pattern
 _PLAIN = re.compile(r"[^\s{}\[\]$\";\\#\x00\x85\xa0][^\s{}\[\]$\";\\\x00\x85\xa0]*\Z")
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 _SPECIAL = re.compile(r'[\s{}\[\]$";\\#\x85\xa0]')
+#: What braces around an element would not keep as it is, or might not.
+_UNFIT_FOR_BRACES = re.compile(r"[{}\\]")
 
 
 def list_element(text: str) -> str:
-    """Return ``text`` quoted as one element of a Tcl list (see list(n), SetFromAny: backslashes always do)."""
+    """Return ``text`` quoted as one element of a Tcl list: in braces where these do, else with backslashes, which always do."""
     if _PLAIN.match(text):
         return text
-    if not text:
-        return "{}"
+    if not _UNFIT_FOR_BRACES.search(text):
+        return "{" + text + "}"
     return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], "\\" + match[0]), text)
 
 

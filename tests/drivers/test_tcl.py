@@ -234,7 +234,7 @@ def test_a_call_gives_back_values_and_errors_as_data():
         }[kind]  # fmt: skip
 
     handle = made.handle_for(fail)
-    assert made.call(made.handle_for(lambda *words: list(words)), ["a b", ""]) == ("ok", "a\\ b {}")
+    assert made.call(made.handle_for(lambda *words: list(words)), ["a b", ""]) == ("ok", "{a b} {}")
     assert made.call(handle, ["refused"]) == ("error", "later", "SMTP 451")
     assert made.call(handle, ["key"]) == ("error", "'k'", "PYTHON KeyError")
     assert made.call(handle, ["exit"]) == ("error", "2", "PYTHON SystemExit")

@@ -103,8 +103,8 @@ def test_an_element_is_data_in_a_script_too(tcl, text):
         ("a b", "a b"),
         (b"\xff\x00", "\xff\x00"),
         (bytearray(b"x"), "x"),
-        (["a b", None], "a\\ b {}"),
-        (("a", ["b", "c d"]), "a b\\ c\\\\\\ d"),
+        (["a b", None], "{a b} {}"),
+        (("a", ["b", "c d"]), "a b\\ \\{c\\ d\\}"),
         ({"k": 1}, "k 1"),
         ([], ""),
     ],
@@ -119,7 +119,7 @@ def test_anything_else_is_what_str_makes_of_it():
             return "a thing"
 
     assert tcl_value(Thing()) == "a thing"
-    assert tcl_value([Thing()]) == "a\\ thing"
+    assert tcl_value([Thing()]) == "{a thing}"
 
 
 @pytest.mark.parametrize(

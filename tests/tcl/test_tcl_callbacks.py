@@ -467,6 +467,7 @@ def test_a_script_calls_python_and_gets_the_value(serve, module):
     assert server.eval("lindex [dict get [::pysmtpd::call mine:dictionary] c] 1") == "1"
     assert server.eval("scan [lindex [dict get [::pysmtpd::call mine:dictionary] c] 2] %c") == "255"
     assert server.eval("::pysmtpd::call builtins:len [string repeat x 300000]") == "300000"
+    assert server.eval("::pysmtpd::call builtins:len [string repeat x 9000000]") == "9000000"  # more than the pipe holds
     assert server.eval("string length [::pysmtpd::call mine:join [string repeat x 300000]]") == "300000"
 
 
