@@ -18,6 +18,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=id )[0-9A-Za-z]{12}(?=; DATE)"), "ID"),
     (re.compile(r"tcllib smtpd \(\d[\w.]*\)"), "tcllib smtpd (VERSION)"),
     (re.compile(r"tcllib smtpd \d[\w.]*(?=;)"), "tcllib smtpd VERSION"),
+    (re.compile(r"cipher=[-\w]+ bits=\d+"), "cipher=CIPHER bits=BITS"),
     (re.compile(r"\[\d\d:\d\d:\d\d smtpd"), "[TIME smtpd"),
     (re.compile(r"\bsock[0-9a-f]{4,}\b"), "SOCKET"),
     (re.compile(r"(?<=127\.0\.0\.1:)\d{2,5}\b"), "PORT"),

@@ -6,12 +6,14 @@ Nothing here waits for time to pass: each step reads until the replies it expect
 import json
 import select
 import socket
+import ssl
 import time
 from dataclasses import dataclass, field
 
 from compat.targets import Record, Server
 from compat.text import escape, unescape
 from compat.transcript import Line, Step, Transcript
+from pysmtpd.certificates import CA, CLIENT, SELF_SIGNED
 
 #: Seconds that a step may take before the rest of the transcript is given up.
 DEADLINE = 5.0
@@ -19,6 +21,18 @@ DEADLINE = 5.0
 QUIET = 0.15
 
 CLOSED = "S: (closed)"
+
+#: Clients under TLS, by the word behind `DO: starttls`: the authorities they trust, and the certificate they have.
+TLS_CLIENTS = {"": (CA, None), "client": (CA, CLIENT), "self-signed": (CA, SELF_SIGNED), "untrusting": (CLIENT.certfile, None)}
+
+
+def client_context(kind: str) -> ssl.SSLContext:
+    """The context of a client of that kind."""
+    authorities, certificate = TLS_CLIENTS[kind]
+    context = ssl.create_default_context(cafile=authorities)
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context
 
 
 class HungError(Exception):
@@ -33,14 +47,49 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         self._pending = b""
+        self._tls: ssl.SSLObject | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
         self.closed = False
 
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Shake hands. A handshake that fails is the end of the connection: the missing replies show it."""
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                self._tls.do_handshake()
+                self._transmit(self._outgoing.read(), 0)
+                return
+            except ssl.SSLWantReadError:
+                self._transmit(self._outgoing.read(), 0)
+            except ssl.SSLError:
+                self._transmit(self._outgoing.read(), 0)
+                self._socket.shutdown(socket.SHUT_WR)
+                self._tls = None
+                return
+            data = self._receive(deadline - time.monotonic())
+            if data is None:
+                raise HungError(f"S: (no end of the handshake within {DEADLINE:.0f} s)")
+            if not data:
+                self.closed = True
+                self._tls = None
+                return
+            self._incoming.write(data)
+
     def send(self, data: bytes, piece: int) -> None:
-        """Send all, `piece` octets at a time.
+        """Send all, `piece` octets at a time, under TLS as well.
 
         A connection that the server has left is not an error here: the missing replies show it.
         """
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._outgoing.read()
+        self._transmit(data, piece)
+
+    def _transmit(self, data: bytes, piece: int) -> None:
         self._socket.settimeout(DEADLINE)
+        piece = piece or len(data) or 1
         try:
             for start in range(0, len(data), piece):
                 self._socket.sendall(data[start : start + piece])
@@ -51,6 +100,11 @@ class Connection:
 
     def half_close(self) -> None:
         """Say that nothing more will come."""
+        if self._tls is not None:
+            try:
+                self._tls.unwrap()
+            except ssl.SSLError:  # the server has not said the same yet
+                self._transmit(self._outgoing.read(), 0)
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -62,20 +116,43 @@ class Connection:
 
     def read(self, wait: float) -> list[str]:
         """Complete lines that arrive before `wait` is over: returns as soon as there is anything, or the end."""
-        if self.closed or not select.select([self._socket], [], [], max(wait, 0))[0]:
+        data = None if self.closed else self._receive(wait)
+        if data is None:
             return []
-        try:
-            data = self._socket.recv(65536)
-        except ConnectionResetError:
-            data = b""
-        except BlockingIOError:
-            return []
+        if data and self._tls is not None:
+            self._incoming.write(data)
+            data = self._decrypted()
+            if data is None:
+                return []
         if not data:
             self.closed = True
             rest, self._pending = self._pending, b""
             return ([f"S: {escape(rest.decode('latin-1'))}(no line end)"] if rest else []) + [CLOSED]
         *lines, self._pending = (self._pending + data).split(b"\r\n")
         return [f"S: {escape(line.decode('latin-1'))}".rstrip() for line in lines]
+
+    def _receive(self, wait: float) -> bytes | None:
+        """What comes before `wait` is over; nothing at the end, None where nothing comes."""
+        if not select.select([self._socket], [], [], max(wait, 0))[0]:
+            return None
+        try:
+            return self._socket.recv(65536)
+        except ConnectionResetError:
+            return b""
+        except BlockingIOError:
+            return None
+
+    def _decrypted(self) -> bytes | None:
+        """What was in the records that have come; None where they hold nothing for us."""
+        found = b""
+        try:
+            while chunk := self._tls.read(65536) if self._tls is not None else b"":
+                found += chunk
+        except ssl.SSLWantReadError:
+            return found or None
+        except ssl.SSLError:  # a close_notify, or worse: the end of the stream is still to come
+            pass
+        return found or None
 
 
 @dataclass
@@ -109,7 +186,10 @@ class Player:
         self._flush(segment)
 
     def _flush(self, segment: bytes) -> None:
-        if segment:
+        if segment.startswith(b"STARTTLS\r\n"):
+            # In one piece: what comes behind it later would be taken for a part of the handshake, and rightly so.
+            self.connections[self.current].send(segment, len(segment))
+        elif segment:
             self.connections[self.current].send(segment, self.piece or len(segment))
 
     def _directive(self, text: str) -> None:
@@ -119,6 +199,8 @@ class Player:
                 self.connections[name] = Connection(self.server.port)
             case ["use", name]:
                 self.current = name
+            case ["starttls", *kind]:
+                self.connections[self.current].start_tls(client_context(" ".join(kind)))
             case ["half-close"]:
                 self.connections[self.current].half_close()
             case ["close"]:

@@ -15,6 +15,7 @@ from email.message import EmailMessage, Message
 from typing import Any, cast
 
 import pysmtpd
+from pysmtpd.certificates import CA, LOCALHOST
 
 Rule = tuple[str, str, str, str, str]
 RULES: list[Rule] = []
@@ -94,6 +95,19 @@ def fold(value: object) -> str:
     return re.sub(r"\s+", " ", str(value))
 
 
+def told(option: str, _channel: str, *details: Any) -> None:
+    """A step of a handshake."""
+    if option == "verify":
+        depth, certificate, status, reason = details
+        record(["verify", str(depth), certificate["subject"], str(status), reason], [])
+
+
+def tls_options(kind: str) -> dict[str, Any]:
+    """The options for TLS of a transcript."""
+    options: dict[str, Any] = {"usetls": True, "certfile": LOCALHOST.certfile, "keyfile": LOCALHOST.keyfile, "cafile": CA}
+    return {**options, "request": True, "command": told} if kind == "verify" else options
+
+
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "validate_host": validate_host,
     "validate_sender": validate_sender,
@@ -107,6 +121,7 @@ def set_up(words: list[str], default_banner: str) -> None:
     """Put a set-up in force in place of the one before."""
     RULES.clear()
     options: dict[str, Any] = {"banner": default_banner, "loglevel": "warn", **dict.fromkeys(FUNCTIONS)}
+    options.update(usetls=False, request=False, command=None)
     rest = iter(words)
     for keyword in rest:
         if keyword == "rule":
@@ -115,7 +130,9 @@ def set_up(words: list[str], default_banner: str) -> None:
             options[rule[0]] = FUNCTIONS[rule[0]]
             continue
         value = next(rest)
-        if keyword not in ("names", "fresh"):  # how a script's procs are named, and errorCode, mean nothing here
+        if keyword == "tls":
+            options.update(tls_options(value))
+        elif keyword not in ("names", "fresh"):  # how a script's procs are named, and errorCode, mean nothing here
             options["loglevel" if keyword == "log" else keyword] = value
     pysmtpd.configure(**options)
 

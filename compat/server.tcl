@@ -1,9 +1,9 @@
 # The server side of every Tcl target: starts, sets up callbacks as it is told, and reports what they see.
 #
-# The same file runs on the stock package and on ours, so it uses public commands only.
+# The same file runs on the stock package and on ours, so it uses public commands and variables only.
 #   server.tcl ADDR
 # On stdin one line for each set-up, all words of it in hexadecimal UTF-8, an empty word as "-":
-#   names STYLE ?fresh BOOL? ?banner TEXT? ?log LEVEL? ?rule CALLBACK WHEN ACTION CODE TEXT? ...
+#   names STYLE ?fresh BOOL? ?banner TEXT? ?log LEVEL? ?tls KIND? ?rule CALLBACK WHEN ACTION CODE TEXT? ...
 # With "fresh", no callback sees the errorCode of an earlier error.
 # On stdout "READY port engine host" when a set-up is in force, and one "CB json" line for each call of a callback,
 # printed before the callback returns. It leaves when its stdin is closed.
@@ -114,6 +114,35 @@ proc entity {token} {
     lappend lines {*}[split $body \n]
 }
 
+# What Tcl's tls package calls: the checks of a client's certificates are recorded.
+proc told {option channel args} {
+    if {$option eq "verify"} {
+        lassign $args depth certificate status reason
+        record [list verify $depth [dict get $certificate subject] $status $reason] {}
+    }
+    return 1
+}
+
+# Switch TLS off, whatever was before: in the stock package, no option does.
+proc without_tls {} {
+    set ::smtpd::options(usetls) 0
+    set ::smtpd::options(tlsopts) {}
+    unset -nocomplain ::smtpd::extensions(STARTTLS)
+    set ::smtpd::commands [lsearch -all -inline -not -exact $::smtpd::commands STARTTLS]
+}
+
+proc tls_options {kind} {
+    set folder [file join [file dirname [file dirname [file normalize [info script]]]] pysmtpd certificates]
+    set options {-usetls 1}
+    if {$kind ne "nothing"} {
+        lappend options -certfile $folder/localhost.pem -keyfile $folder/localhost.key -cafile $folder/ca.pem
+    }
+    if {$kind eq "verify"} {
+        lappend options -request 1 -command ::told
+    }
+    return $options
+}
+
 # A command prefix of several words ends here.
 proc with_prefix {name args} {
     tailcall ::$name {*}$args
@@ -133,6 +162,7 @@ proc set_up {words} {
     set ::fresh 0
     # The stock package lets an old errorCode leak into replies: each set-up begins like a fresh interpreter.
     set ::errorCode NONE
+    without_tls
     set options [list -banner $::default_banner -loglevel warn]
     foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
         dict set options -$name {}
@@ -149,6 +179,10 @@ proc set_up {words} {
             log {
                 set words [lassign $words level]
                 dict set options -loglevel $level
+            }
+            tls {
+                set words [lassign $words kind]
+                set options [dict merge $options [tls_options $kind]]
             }
             rule {
                 lappend ::rules [lrange $words 0 4]

@@ -83,6 +83,7 @@ class Transcript:
     listen: str = "127.0.0.1"
     banner: str | None = None
     log: str | None = None
+    tls: str | None = None
     names: str = "qualified"
     rules: list[Rule] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
@@ -94,6 +95,8 @@ class Transcript:
             words += ["banner", self.banner]
         if self.log is not None:
             words += ["log", self.log]
+        if self.tls is not None:
+            words += ["tls", self.tls]
         for rule in self.rules:
             words += rule.words()
         return words
@@ -161,6 +164,8 @@ def _header(transcript: Transcript, raw: str) -> None:
             transcript.banner = value
         case "log":
             transcript.log = value
+        case "tls" if value in ("certificate", "nothing", "verify"):
+            transcript.tls = value
         case "names" if value in ("qualified", "global", "prefix"):
             transcript.names = value
         case "callback":

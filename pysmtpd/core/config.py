@@ -265,7 +265,7 @@ class Config:
             script = self._script_extensions.items()
             offered.update({keyword: value for keyword, value in script if STOCK_EXTENSIONS.get(keyword) != value})
         if self.tls_offered:
-            offered["STARTTLS"] = ""
+            offered = {"STARTTLS": "", **offered} if stock else {**offered, "STARTTLS": ""}
         if secure:
             offered.pop("STARTTLS", None)  # RFC 3207, 4.2
         return offered
