@@ -4,8 +4,6 @@
 # what there is to do by calling Perform (or Ask, for a question), once per action.
 
 namespace eval ::pysmtpd {
-    # Reply bytes a client may leave unread before nothing more is read from it.
-    variable max_unread 262144
     # Live sessions. Tcl 8.6 waits with select(), which cannot hold more than 1024 descriptors: one more ends the process.
     variable max_sessions [expr {[package vsatisfies [package provide Tcl] 9-] ? 100000 : 960}]
 
@@ -56,29 +54,6 @@ proc ::pysmtpd::Open {channel address port} {
     link::opened $number $address $port $channel
 }
 
-# ::pysmtpd::Readable --
-#
-#   Take what the client sent to the engine, unless it has to wait: for a callback, or for the client to read its replies.
-#
-proc ::pysmtpd::Readable {number channel} {
-    variable busy
-    variable max_unread
-    if {[info exists busy($number)]} {
-        Suspend $number $channel
-        return
-    }
-    if {[chan pending output $channel] > $max_unread} {
-        Suspend $number $channel
-        chan event $channel writable [list ::pysmtpd::Drained $number $channel]
-        return
-    }
-    if {[catch {link::receive $number $channel} message]} {
-        # The connection broke: what was unfinished stays unfinished.
-        ::smtpd::Log error $message
-        Drop $number
-    }
-}
-
 # ::pysmtpd::Suspend --
 #
 #   Stop reading from a client for now.
@@ -100,6 +75,15 @@ proc ::pysmtpd::Resume {number} {
         unset suspended($number)
         Listen $number $channels($number)
     }
+}
+
+# ::pysmtpd::Drain --
+#
+#   Read nothing more from a client before it has read its replies.
+#
+proc ::pysmtpd::Drain {number channel} {
+    Suspend $number $channel
+    chan event $channel writable [list ::pysmtpd::Drained $number $channel]
 }
 
 # ::pysmtpd::Drained --
@@ -135,6 +119,12 @@ proc ::pysmtpd::Perform {number action argument} {
         }
         state {
             array set ::smtpd::state_$channels($number) $argument
+        }
+        wait {
+            Suspend $number $channels($number)
+        }
+        drain {
+            Drain $number $channels($number)
         }
         close {
             Finish $number
@@ -201,8 +191,11 @@ proc ::pysmtpd::Say {channel line} {
 #   first, and clients take their time (RFC 1122, 4.2.3.2 and 4.2.3.4); Tcl 8.6 cannot turn that off.
 #
 proc ::pysmtpd::Hold {number bytes} {
+    variable channels
     variable held
-    append held($number) $bytes
+    if {[info exists channels($number)]} {
+        append held($number) $bytes
+    }
 }
 
 # ::pysmtpd::Release --
@@ -272,7 +265,7 @@ proc ::pysmtpd::Ask {number question} {
 proc ::pysmtpd::Service {channel} {
     variable numbers
     if {[info exists numbers($channel)]} {
-        Readable $numbers($channel) $channel
+        link::readable $numbers($channel) $channel
     }
 }
 

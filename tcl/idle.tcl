@@ -18,7 +18,7 @@ proc ::pysmtpd::Listen {number channel} {
     variable heard
     variable alarm
     if {!$idle} {
-        chan event $channel readable [list ::pysmtpd::Readable $number $channel]
+        chan event $channel readable [list ::pysmtpd::link::readable $number $channel]
         return
     }
     set heard($number) [clock milliseconds]
@@ -36,7 +36,7 @@ proc ::pysmtpd::Listen {number channel} {
 proc ::pysmtpd::Hear {number channel} {
     variable heard
     set heard($number) [clock milliseconds]
-    Readable $number $channel
+    link::readable $number $channel
 }
 
 # ::pysmtpd::Sweep --

@@ -18,6 +18,7 @@ namespace eval ::pysmtpd::link {
     variable watch {}         ;# the timer of the next look
     variable heard 0          ;# counts what the child has said
     variable ahead            ;# number -> large chunks on their way to the child
+    variable posted 0         ;# whether what has gathered is about to be sent
     variable waiting {}       ;# sessions not read from because the child has enough to do
     variable begun            ;# number -> how a session was opened of which the child has not said anything yet
     array set ahead {}
@@ -26,6 +27,8 @@ namespace eval ::pysmtpd::link {
     # How much may be on its way to the child: large chunks of one session, and octets in all.
     variable max_ahead 8
     variable max_pending 8388608
+    # Reply bytes a client may leave unread before nothing more is read from it.
+    variable max_unread 262144
 }
 
 # ::pysmtpd::link::Python --
@@ -268,6 +271,25 @@ proc ::pysmtpd::link::Flush {} {
     }
 }
 
+# ::pysmtpd::link::Post --
+#
+#   Send what has gathered, and all that the event loop has in store for us by now with it: many sessions then cost the child
+#   one turn. With one or two, waiting for more would only take time.
+#
+proc ::pysmtpd::link::Post {} {
+    variable posted
+    if {[array size ::pysmtpd::channels] < 3} {
+        Flush
+    } elseif {!$posted} {
+        set posted 1
+        after 0 ::pysmtpd::link::Posted
+    }
+}
+proc ::pysmtpd::link::Posted {} {
+    variable posted 0
+    Flush
+}
+
 # ::pysmtpd::link::Readable --
 #
 #   The child says something, or is gone.
@@ -322,13 +344,15 @@ proc ::pysmtpd::link::Handle {} {
 #
 proc ::pysmtpd::link::Act {operation number payload} {
     variable begun
-    unset -nocomplain begun($number)
+    if {[info exists begun($number)]} {
+        unset begun($number)
+    }
     switch -- $operation {
         16 {
             ::pysmtpd::Write $number $payload
         }
         24 {
-            ::pysmtpd::Perform $number hold $payload
+            ::pysmtpd::Hold $number $payload
         }
         18 {
             Answer $number $payload
@@ -425,7 +449,11 @@ proc ::pysmtpd::link::Answer {number question} {
     lassign $question kind changes acceptance more value
     set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
     if {$verdict eq ""} {
-        ::pysmtpd::Perform $number [expr {$more ? "hold" : "write"}] $acceptance
+        if {$more} {
+            ::pysmtpd::Hold $number $acceptance
+        } else {
+            ::pysmtpd::Write $number $acceptance
+        }
     }
     if {$::pysmtpd::changed && [catch {ready} message]} {
         ::smtpd::Log error $message
@@ -619,14 +647,31 @@ proc ::pysmtpd::link::opened {number address port channel} {
     set begun($number) [list $address $port $channel]
     Watch
     Send 1 $number [Pack [list $address $port $channel]]
-    Flush
+    Post
 }
 
-# ::pysmtpd::link::receive --
+# ::pysmtpd::link::readable --
 #
-#   There is something to read.
+#   There is something to read: take it, unless the client has to wait, for a callback or because it does not read its replies.
 #
-proc ::pysmtpd::link::receive {number channel} {
+proc ::pysmtpd::link::readable {number channel} {
+    variable max_unread
+    if {[info exists ::pysmtpd::busy($number)]} {
+        ::pysmtpd::Suspend $number $channel
+    } elseif {[chan pending output $channel] > $max_unread} {
+        ::pysmtpd::Drain $number $channel
+    } elseif {[catch {Receive $number $channel} message]} {
+        # The connection broke: what was unfinished stays unfinished.
+        ::smtpd::Log error $message
+        ::pysmtpd::Drop $number
+    }
+}
+
+# ::pysmtpd::link::Receive --
+#
+#   Send the child what a client has sent, and read no further ahead than it can follow.
+#
+proc ::pysmtpd::link::Receive {number channel} {
     variable pipe
     variable ahead
     variable max_ahead
@@ -640,7 +685,7 @@ proc ::pysmtpd::link::receive {number channel} {
         if {[eof $channel]} {
             chan event $channel readable {}
             Send 3 $number {}
-            Flush
+            Post
         }
         return
     }
@@ -648,7 +693,7 @@ proc ::pysmtpd::link::receive {number channel} {
         unset begun($number)
     }
     Send 2 $number $data
-    Flush
+    Post
     if {[string length $data] >= 16384 && [incr ahead($number)] >= $max_ahead} {
         ::pysmtpd::Suspend $number $channel
     }
@@ -721,7 +766,7 @@ proc ::pysmtpd::link::say {number line} {
 #
 proc ::pysmtpd::link::expire {number} {
     Send 12 $number {}
-    Flush
+    Post
 }
 
 # ::pysmtpd::link::forget, assign, call, option, unavailable --
@@ -732,7 +777,7 @@ proc ::pysmtpd::link::expire {number} {
 proc ::pysmtpd::link::forget {number} {
     Tidy $number
     Send 5 $number {}
-    Flush
+    Post
 }
 proc ::pysmtpd::link::assign {number name values} {
     Send 6 $number [Pack [list $name {*}$values]]

@@ -33,14 +33,16 @@ proc ::pysmtpd::link::opened {number address port channel} {
     Drive $number [::pysmtpd::engine::open $number $address $port $channel]
 }
 
-# ::pysmtpd::link::receive --
+# ::pysmtpd::link::readable --
 #
 #   There is something to read. Python reads the channel itself: bytes cross exactly, and once. Replies with which nothing
 #   else is to be done it has written, too, when it returns.
 #
-proc ::pysmtpd::link::receive {number channel} {
-    if {$::pysmtpd::changed} {
-        ready
+proc ::pysmtpd::link::readable {number channel} {
+    if {$::pysmtpd::changed && [catch {ready} message]} {
+        ::smtpd::Log error $message
+        ::pysmtpd::Drop $number
+        return
     }
     set actions [::pysmtpd::engine::receive $number $channel]
     if {[llength $actions]} {
@@ -65,7 +67,11 @@ proc ::pysmtpd::link::Drive {number actions} {
                     if {$::pysmtpd::changed} {
                         ready
                     }
-                    set next [::pysmtpd::engine::answer $number {*}$verdict]
+                    if {[llength $verdict]} {
+                        set next [::pysmtpd::engine::refuse $number {*}$verdict]
+                    } elseif {[info exists ::pysmtpd::channels($number)]} {
+                        set next [::pysmtpd::engine::accept $number $::pysmtpd::channels($number)]
+                    }
                 }
                 python {
                     set next [::pysmtpd::engine::resolve $number]

@@ -16,8 +16,8 @@ if __name__ == "__main__":
 
 from pysmtpd.callbacks import ConfigurationError
 from pysmtpd.drivers import frames
-from pysmtpd.drivers.tcl import Actions, TclEngine, overrides_from_environment
-from pysmtpd.drivers.tcl_values import tcl_value
+from pysmtpd.drivers.tcl import Outcome, TclEngine, overrides_from_environment
+from pysmtpd.drivers.tcl_values import list_element, tcl_value
 
 _READ_SIZE = 1 << 20
 #: Chunks of this size and more are counted by the Tcl side and taken back with TAKEN, so that a client cannot run ahead.
@@ -69,20 +69,40 @@ class Child:
                 os._exit(0)
 
     def _handle(self, operation: int, number: int, payload: bytes) -> None:
+        if operation == frames.RECEIVE:
+            self._receive(number, payload)
+        elif operation == frames.ACCEPT:
+            self._accept(number)
+        else:
+            self._handle_rare(operation, number, payload)
+
+    def _receive(self, number: int, data: bytes) -> None:
+        """Take what a client has sent."""
+        self._come_to(number, self._engine.receive(number, data))
+        if len(data) >= LARGE_CHUNK:
+            self.send(frames.TAKEN, number, b"")
+
+    def _accept(self, number: int) -> None:
+        """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now."""
+        outcome = self._engine.accept(number, replied=True)
+        self._come_to(number, outcome)
+        live = self._engine.sessions.get(number)
+        if live is not None and live.holds and live.session.question is None:
+            live.holds = False
+            self.send(frames.WRITE, number, b"")
+
+    def _come_to(self, number: int, outcome: Outcome) -> None:
+        if type(outcome) is not bytes:
+            self._perform(number, outcome)
+        elif outcome:
+            self.send(frames.WRITE, number, outcome)
+
+    def _handle_rare(self, operation: int, number: int, payload: bytes) -> None:
         engine = self._engine
         match operation:
-            case frames.RECEIVE:
-                self._perform(number, engine.receive(number, payload))
-                if len(payload) >= LARGE_CHUNK:
-                    self.send(frames.TAKEN, number, b"")
-            case frames.ANSWER:
+            case frames.REFUSE:
                 code, *result = frames.texts(payload)
-                self._perform(number, engine.answer(number, int(code), *result))
-            case frames.ACCEPT:
-                actions = engine.accept(number)
-                self._perform(number, actions)
-                if "write" not in actions[::2]:
-                    self.send(frames.WRITE, number, b"")  # what Tcl holds back goes out, too
+                self._perform(number, engine.refuse(number, int(code), *result))
             case frames.OPEN:
                 client, port, name = frames.texts(payload)
                 self._perform(number, engine.open(number, client, int(port), name))
@@ -127,7 +147,7 @@ class Child:
         config = self._engine.config
         return "ok", (config.unavailable(), config.limits.idle)
 
-    def _perform(self, number: int, actions: Actions) -> None:
+    def _perform(self, number: int, actions: Outcome) -> None:
         """Send what the script's side has to do; run Python callbacks here."""
         due = actions
         while due:
@@ -156,12 +176,16 @@ class Child:
     def _ask(self, number: int, question: tuple[object, ...]) -> None:
         """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
         kind, changes, value = question
-        values = [kind, changes, *self._engine.acceptance(number)]
+        live = self._engine.sessions[number]
+        more = live.session.has_input
+        live.holds = live.holds or more
+        acceptance = live.session.acceptance.decode("ascii")
+        head = f"{kind} {list_element(tcl_value(changes))} {list_element(acceptance)} {int(more)}"
         if isinstance(value, bytes):
-            header = tcl_value(values).encode("latin-1", "replace")
+            header = head.encode("latin-1", "replace")
             self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + value)
         else:
-            self.send(frames.ASK, number, tcl_value([*values, value]).encode("latin-1", "replace"))
+            self.send(frames.ASK, number, f"{head} {list_element(tcl_value(value))}".encode("latin-1", "replace"))
 
     def _watch(self) -> None:
         """Before Python callbacks run: see to it that one that never returns does not outlive the script."""

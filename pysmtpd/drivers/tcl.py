@@ -10,20 +10,22 @@ action      argument
 ``hold``    reply bytes to send with the next ones; or when the callback that is now asked runs the event loop
 ``log``     level and text
 ``ask``     the question, what changed in the session's state since the last one, the address or the message; always
-            the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.answer`
+            the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.accept` or ``refuse``
 ``python``  nothing; always the last action: a Python callback is due, to be run by :meth:`TclEngine.resolve` once the
             replies before it are out
 ``tls``     what changed in the session's state: from now on the session is under TLS
 ``state``   what changed in the session's state: a command that the script asked for has been handled
+``wait``    nothing: a question is open, read nothing from the client before it is answered
+``drain``   nothing: read nothing from the client before it has read its replies
 ``close``   nothing: close the channel
 ==========  =====================================================================================================
 """
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pysmtpd import clock
 from pysmtpd.callbacks import (
@@ -55,6 +57,7 @@ from pysmtpd.core import (
     Verdict,
 )
 from pysmtpd.core.config import STOCK_BANNER
+from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl_values import tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
 
@@ -65,8 +68,11 @@ if TYPE_CHECKING:
 Key: TypeAlias = int | str
 #: Actions and arguments in turn.
 Actions: TypeAlias = Sequence[Any]
+#: What nearly every command and every verdict comes to is replies to write, and nothing else: those, or actions.
+Outcome: TypeAlias = bytes | Actions
 
-_YES = Accept()
+_YES: Final = Accept()
+_NO_QUESTIONS = frozenset((Log, Close, StartTls))
 #: The items of a session's state that scripts read, by their names in the stock package.
 _STATE = ("domain", "from", "to", "options", "id")
 
@@ -85,7 +91,8 @@ class TclEngine:
 
     def __init__(self, overrides: dict[str, Callback] | None = None) -> None:
         self.config = Config(clock.timestamp, clock.new_id, "localhost", TCLLIB_1_5)
-        self.sessions: dict[Key, _Live] = {}
+        self.sessions: dict[Key, Live] = {}
+        self.message_of: Callable[[Content], object] = Content.text  #: makes of a message what Tcl is given
         self._overrides = overrides or {}
         self._configured: dict[str, Callback] = {}
         self._scripted: set[str] = set()
@@ -225,21 +232,18 @@ class TclEngine:
 
     def open(self, key: Key, client: str, port: int, name: str) -> Actions:
         """A client has connected."""
-        live = self.sessions[key] = _Live(Session(self.config, client, port, name))
+        live = self.sessions[key] = Live(Session(self.config, client, port, name))
         live.session.start()
         return self._actions(key, live)
 
-    def receive(self, key: Key, data: bytes) -> Actions:
+    def receive(self, key: Key, data: bytes) -> Outcome:
         """Bytes have come."""
         live = self.sessions.get(key)
         if live is None:
-            return ()
+            return b""
         session = live.session
         session.receive(data)
-        if session.events:
-            return self._actions(key, live)
-        output = session.take_output()
-        return ("write", output) if output else ()
+        return self._outcome(key, live, session.next_event() if session.events else None)
 
     def end(self, key: Key) -> Actions:
         """The client has ended its side."""
@@ -261,19 +265,17 @@ class TclEngine:
         """The channel is gone."""
         self.sessions.pop(key, None)
 
-    def acceptance(self, key: Key) -> tuple[bytes, bool]:
-        """Return the reply to a yes, for a link that sends it itself, and whether commands wait whose replies can go along."""
-        session = self.sessions[key].session
-        return session.acceptance, session.has_input
+    def accept(self, key: Key, *, replied: bool = False) -> Outcome:
+        """A script's callback has returned; ``replied`` when the client has its reply, or Tcl holds it back."""
+        live = self.sessions.get(key)
+        if live is None or live.session.question is None:
+            return b""
+        session = live.session
+        session.answer(_YES, replied=replied)
+        return self._outcome(key, live, session.next_event())
 
-    def accept(self, key: Key) -> Actions:
-        """A script's callback has returned, and the client has its reply."""
-        return self._go_on(key, _YES, replied=True)
-
-    def answer(self, key: Key, code: int = 0, text: str = "", error_code: str = "") -> Actions:
-        """A script's callback has ended, with a Tcl return code, a result and an errorCode."""
-        if code == 0:
-            return self._go_on(key, _YES)
+    def refuse(self, key: Key, code: int, text: str = "", error_code: str = "") -> Actions:
+        """A script's callback has ended otherwise: with a Tcl return code, a result and an errorCode."""
         live = self.sessions.get(key)
         delivers = live is not None and isinstance(live.session.question, Deliver)
         chosen = (_DELIVERY_CODE if delivers else _CODE).match(error_code)
@@ -335,24 +337,37 @@ class TclEngine:
 
     # From events to actions
 
-    def _go_on(self, key: Key, verdict: Verdict, *, replied: bool = False) -> Actions:
+    def _go_on(self, key: Key, verdict: Verdict) -> Actions:
         live = self.sessions.get(key)
         if live is None or live.session.question is None:
             return ()
-        live.session.answer(verdict, replied=replied)
+        live.session.answer(verdict)
         return self._actions(key, live)
 
-    def _actions(self, key: Key, live: "_Live") -> Actions:
+    def _outcome(self, key: Key, live: "Live", event: Event | None) -> Outcome:
         session = live.session
-        event = session.next_event()
+        if event is not None or live.holds or session.question is not None:
+            return self._actions_from(key, live, event)
+        output = session.take_output()
+        live.unread += len(output)
+        return output
+
+    def _actions(self, key: Key, live: "Live") -> Actions:
+        return self._actions_from(key, live, live.session.next_event())
+
+    def _actions_from(self, key: Key, live: "Live", event: Event | None) -> Actions:
+        """Return what there is to do, from a session's next event on."""
+        session = live.session
         actions: list[Any] = []
         while event is not None:
-            asks = not isinstance(event, Log | Close | StartTls)
+            asks = type(event) not in _NO_QUESTIONS
             output = session.take_output()
             if output:
                 # Before a question, replies wait a little for those after it: two small writes in a row would have the
                 # second one wait for the client's delayed acknowledgement of the first (Nagle), 40 ms.
                 actions += "hold" if asks else "write", output
+                live.holds = asks
+                live.unread += len(output)
             actions += self._action(key, live, event)
             if asks:
                 return actions
@@ -360,12 +375,16 @@ class TclEngine:
         output = session.take_output()
         if output:
             actions += "write", output
+            live.holds = False
+            live.unread += len(output)
         if session.question is not None and (changes := live.changes()):
             actions += "state", changes
         return actions
 
-    def _action(self, key: Key, live: "_Live", event: Event) -> tuple[str, Any]:
+    def _action(self, key: Key, live: "Live", event: Event) -> tuple[str, Any]:
         match event:
+            case Deliver(content=content) if "deliver" not in self._asked_in_python:
+                return "ask", ("deliver", live.changes(), self.message_of(content))
             case Log(level, text):
                 return "log", (level, text)
             case Close():
@@ -374,19 +393,23 @@ class TclEngine:
             case StartTls():
                 live.session.answer(_YES)
                 return "tls", live.changes()
+            case Deliver():
+                return "python", ""
             case question:
                 if question.kind in self._asked_in_python:
                     return "python", ""
                 return "ask", (question.kind, live.changes(), _value_of(question))
 
 
-class _Live:
+class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "session")
+    __slots__ = ("_told", "holds", "session", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.holds = False  #: Tcl may hold replies back, to go out with the next ones
+        self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
         self._told: tuple[object, ...] = ("", "", (), "", "")
 
     def changes(self) -> tuple[object, ...]:
@@ -401,11 +424,9 @@ class _Live:
         return tuple(changed)
 
 
-def _value_of(question: CheckHost | CheckSender | CheckRecipient | CheckUser | Deliver | Command | TlsReport) -> object:
+def _value_of(question: CheckHost | CheckSender | CheckRecipient | CheckUser | Command | TlsReport) -> object:
     """Return what a script is told of a question."""
     match question:
-        case Deliver():
-            return question.content.text()
         case Command(verb, line):
             return verb, line
         case CheckUser(username, secret):

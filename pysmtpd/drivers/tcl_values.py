@@ -28,9 +28,9 @@ def tcl_value(value: Any) -> str:
     None is the empty string, a truth value 1 or 0, bytes one character per octet; sequences are lists, mappings are
     dictionaries, anything else what ``str`` makes of it.
     """
+    if type(value) is str:
+        return value
     match value:
-        case str():
-            return value
         case None:
             return ""
         case bool():
@@ -42,7 +42,7 @@ def tcl_value(value: Any) -> str:
         case dict():
             return tcl_value([part for pair in value.items() for part in pair])
         case _:
-            return str(value)
+            return str(value)  # an instance of a class derived from str, too
 
 
 _BACKSLASHED: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}

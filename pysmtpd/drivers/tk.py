@@ -11,11 +11,17 @@ from tkinter import TclError
 from typing import Any
 
 from pysmtpd.callbacks import ConfigurationError
+from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl import Actions, TclEngine
 from pysmtpd.location import tcl_path
 
 #: How much one readable event reads at most, so that one busy client does not keep the others waiting.
 READ_SIZE = 262_144
+#: Octets of replies a client may leave unread before nothing more is read from it.
+MAX_UNREAD = 262_144
+
+_WAIT: Actions = ("wait", "")
+_DRAIN: Actions = ("drain", "")
 
 
 class TkLink:
@@ -31,6 +37,8 @@ class TkLink:
         self.engine = engine
         self._tk = interpreter.tk
         self._call = interpreter.tk.call
+        self._sessions = engine.sessions
+        engine.message_of = message_text
 
     def install(self) -> None:
         """Create the commands and load the Tcl side: the package is provided, whatever else is on ``auto_path``."""
@@ -45,8 +53,9 @@ class TkLink:
             "configure": self._configure,
             "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
             "receive": self._receive,
-            "answer": _guarded(lambda key, code="0", *result: engine.answer(key, int(code), *result)),
             "say": _guarded(engine.say),
+            "accept": self._accept,
+            "refuse": _guarded(lambda key, code, *result: engine.refuse(key, int(code), *result)),
             "resolve": _guarded(engine.resolve),
             "command": _guarded(engine.command),
             "expire": _guarded(engine.expire),
@@ -69,18 +78,45 @@ class TkLink:
         """Read what has come, and write the replies when that is all there is to do: the way of nearly every command."""
         call = self._call
         try:
+            live = self._sessions.get(key)
+            if live is None:
+                return "lost", "no session"
+            if live.session.question is not None:
+                return _WAIT
+            if live.unread > MAX_UNREAD:
+                live.unread = self._tk.getint(call("chan", "pending", "output", channel))
+                if live.unread > MAX_UNREAD:
+                    return _DRAIN
             data = call("read", channel, READ_SIZE)
             if not data:
                 return self.engine.end(key) if self._tk.getboolean(call("eof", channel)) else ()
-            actions = self.engine.receive(key, data if isinstance(data, bytes) else data.encode("latin-1"))
-            if len(actions) == 2 and actions[0] == "write":
-                call("puts", "-nonewline", channel, actions[1])
-                return ()
+            outcome = self.engine.receive(key, data if type(data) is bytes else data.encode("latin-1"))
+            return self._write(channel, outcome) if type(outcome) is bytes else outcome
         except TclError as error:  # the connection is gone
             return "lost", str(error)
         except BaseException as error:
             return "broken", f"{type(error).__name__}: {error}"
-        return actions
+
+    def _accept(self, key: str, channel: str) -> Actions:
+        """A script's callback says yes, and nearly always there are just replies to write."""
+        try:
+            outcome = self.engine.accept(key)
+            return self._write(channel, outcome) if type(outcome) is bytes else outcome
+        except TclError as error:
+            return "lost", str(error)
+        except BaseException as error:
+            return "broken", f"{type(error).__name__}: {error}"
+
+    def _write(self, channel: str, output: bytes) -> Actions:
+        if output:
+            self._call("puts", "-nonewline", channel, output)
+        return ()
+
+
+def message_text(content: Content) -> str | bytes:
+    """Return a message as Tcl can split it fastest: as a string, unless NUL is in it, which [split] would stop at."""
+    text = content.text()
+    return text if b"\0" in text else text.decode("latin-1")
 
 
 def _guarded(command: Callable[..., Actions]) -> Callable[..., Actions]:

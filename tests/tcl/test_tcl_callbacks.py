@@ -162,7 +162,8 @@ def test_a_callback_learns_who_the_client_is(serve):
     with server.client() as client:
         client.hello()
         client.mail()
-    server.wait_printed("deliver")
+        server.wait_printed("deliver")
+        client.command("QUIT", 221)
     assert server.printed == [
         "host 127.0.0.1 ",
         *(f"{what} 127.0.0.1 client.example" for what in ("sender", "recipient", "deliver")),
