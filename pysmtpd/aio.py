@@ -11,7 +11,7 @@ from pysmtpd.drivers.aio import Hub
 from pysmtpd.inbox import Wanted
 
 if TYPE_CHECKING:
-    from pysmtpd.inbox import Asked
+    from pysmtpd.core.faults import Asked
     from pysmtpd.message import Message
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pysmtpd import clock, listening
 from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
+from pysmtpd.core.faults import Asked, Fault, Faults
+from pysmtpd.core.replies import free_reply
 from pysmtpd.drivers.conversation import Service
 from pysmtpd.inbox import Inbox
 from pysmtpd.message import Message
@@ -68,8 +70,10 @@ class BaseServer:
         self.has_stopped = threading.Event()
         self._listener: socket.socket | None = None
         self._service = Service(self.options, print_log)
+        self.faults = Faults()  #: what goes wrong on purpose
         if keep:
             self.options.config.observe = self.inbox.observe
+            self.options.config.faults = self.faults
         self.configure(options)
 
     @classmethod
@@ -215,13 +219,86 @@ class BaseServer:
         """Forget the messages and sessions so far."""
         self.inbox.clear()
 
+    # What goes wrong on purpose
+
+    def refuse(
+        self,
+        at: str | None = None,
+        *,
+        to: Asked | None = None,
+        sender: Asked | None = None,
+        code: int = 550,
+        text: str = "",
+        after: float = 0.0,
+        times: int | None = None,
+    ) -> Fault:
+        """Refuse from now on, for a client to be tested with.
+
+        Arguments:
+            at: in place of which reply: that to a verb (``"EHLO"``, ``"DATA"``, ...), ``"CONNECT"`` for the greeting,
+                ``"MESSAGE"`` for the reply to the end of the data. By default ``"RCPT"`` where ``to`` is given, ``"MAIL"`` where
+                ``sender`` is, else ``"MESSAGE"``.
+            to: only for this recipient; a compiled pattern is searched in it.
+            sender: only for this sender.
+            code: the reply code, 400 to 599; after 421 the connection is closed.
+            text: the text of the reply.
+            after: seconds the client waits for it.
+            times: how often, before all goes well; None for always.
+
+        Returns a fault: ``.struck`` says how often it was met, ``.end()`` ends it, and so does the end of a ``with`` statement.
+        Raises ValueError naming the argument, its value and what is allowed. A command that is wrong anyway gets its usual reply.
+        """
+        if not (type(code) is int and 400 <= code <= 599):
+            raise ValueError(f"code is {code!r}: must be a number from 400 to 599")
+        reply = free_reply(str(code), text or f"{code // 100}.0.0 Refused on demand")
+        return self._add(Fault(at, to, sender, reply, after, times))
+
+    def drop(
+        self,
+        at: str | None = None,
+        *,
+        to: Asked | None = None,
+        sender: Asked | None = None,
+        after: float = 0.0,
+        times: int | None = None,
+    ) -> Fault:
+        """Close connections in place of a reply, from now on. Arguments as of :meth:`refuse`."""
+        return self._add(Fault(at, to, sender, b"", after, times))
+
+    def delay(
+        self,
+        seconds: float,
+        at: str | None = None,
+        *,
+        to: Asked | None = None,
+        sender: Asked | None = None,
+        times: int | None = None,
+    ) -> Fault:
+        """Have clients wait for a reply, from now on; other clients do not. Arguments as of :meth:`refuse`."""
+        return self._add(Fault(at, to, sender, None, seconds, times))
+
+    def _add(self, fault: Fault) -> Fault:
+        if not self._keeps:
+            raise RuntimeError("this server has keep=False: sessions that nobody records have no faults")
+        self.faults.add(fault)
+        return fault
+
     def _take(self, event: Deliver, session: Session) -> Verdict:
         """Take a message that is welcome: into the store, then among the messages."""
-        recipients = tuple(map(_UNBRACKETED, event.recipients))
-        peer = session.client, session.port
-        now = datetime.now(UTC)
+        envelope = event.envelope
         message = Message(
-            event.sender[1:-1], recipients, event.content.body, peer, session.domain, event.id, now, tls=session.tls
+            event.sender[1:-1],
+            tuple(map(_UNBRACKETED, event.recipients)),
+            event.content.body,
+            (envelope.client, envelope.port),
+            envelope.helo,
+            event.id,
+            datetime.now(UTC),
+            parameters=envelope.parameters,
+            recipient_parameters=envelope.recipient_parameters,
+            protocol=envelope.protocol,
+            tls=envelope.tls,
+            user=envelope.user,
         )
         verdict: Verdict = Accept()
         if self._store is not None:

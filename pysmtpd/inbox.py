@@ -5,14 +5,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from re import Pattern
-from typing import Final, TypeAlias
+from typing import Final
 
 from pysmtpd.core import Session
+from pysmtpd.core.faults import Asked, same_address
 from pysmtpd.core.record import Record, record
 from pysmtpd.message import Message
-
-#: What a text is asked to be: a text itself, or a pattern that is found in it.
-Asked: TypeAlias = str | Pattern[str]
 
 #: How many messages a failure lists.
 _LISTED: Final = 20
@@ -211,9 +209,9 @@ class Wanted:
     def reasons(self, message: Message) -> list[str]:
         """Return what does not fit about a message; nothing when it does."""
         found = []
-        if self._to is not None and not any(_is_address(self._to, recipient) for recipient in message.recipients):
+        if self._to is not None and not any(same_address(self._to, recipient) for recipient in message.recipients):
             found.append("another recipient")
-        if self._sender is not None and not _is_address(self._sender, message.sender):
+        if self._sender is not None and not same_address(self._sender, message.sender):
             found.append("another sender")
         if self._subject is not None and not _is_in(self._subject, message.subject):
             found.append("another subject")
@@ -231,18 +229,6 @@ def _mismatch(matching: Callable[[Message], object], message: Message) -> list[s
         return [] if matching(message) else ["does not match"]
     except Exception as error:
         return [f"does not match: {type(error).__name__}: {error}"]
-
-
-def _is_address(asked: Asked, address: str) -> bool:
-    """Compare addresses: the local part exactly, the domain in any case (RFC 5321, 2.4)."""
-    if isinstance(asked, Pattern):
-        return asked.search(address) is not None
-    return _folded(asked) == _folded(address)
-
-
-def _folded(address: str) -> str:
-    local, at, domain = address.rpartition("@")
-    return local + at + (domain.lower() if at else domain)
 
 
 def _is_in(asked: Asked, text: str) -> bool:

@@ -50,17 +50,27 @@ class Message:
         user: str | None = None,
     ) -> None:
         self.sender = sender
-        self.recipients = tuple(recipients)
+        self.recipients = recipients if isinstance(recipients, tuple) else tuple(recipients)
         self.content = content
         self.peer = peer
         self.helo = helo
         self.id = id
         self.time = time
-        self.parameters = dict(parameters or {})
-        self.recipient_parameters = tuple(dict(each) for each in recipient_parameters) or tuple({} for _ in self.recipients)
+        self._parameters = parameters
+        self._recipient_parameters = recipient_parameters
         self.protocol = protocol
         self.tls = tls
         self.user = user
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of MAIL: ``SIZE``, ``BODY``, ``RET``, ..."""
+        return dict(self._parameters or {})
+
+    @property
+    def recipient_parameters(self) -> tuple[dict[str, str], ...]:
+        """The parameters of each RCPT, in the order of the recipients: ``NOTIFY``, ``ORCPT``, ..."""
+        return tuple(map(dict, self._recipient_parameters)) or tuple({} for _ in self.recipients)
 
     @property
     def raw(self) -> bytes:
@@ -131,7 +141,8 @@ class Message:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the parsed view out of pickles and copies: it is made again."""
-        return {name: value for name, value in self.__dict__.items() if name != "email"}
+        state = {name: value for name, value in self.__dict__.items() if name != "email"}
+        return {**state, "_parameters": self.parameters, "_recipient_parameters": self.recipient_parameters}
 
     def __repr__(self) -> str:
         recipients = ", ".join(map(repr, self.recipients[:5])) + (", ..." if len(self.recipients) > 5 else "")

@@ -48,7 +48,7 @@ def pysmtpd(request: pytest.FixtureRequest) -> Iterator["Server"]:
 def pysmtpd_session(request: pytest.FixtureRequest) -> Iterator["Server"]:
     """A running ``pysmtpd.Server`` for all tests of the run; under pytest-xdist one for each worker, on a port of its own.
 
-    Each test begins with no messages and no sessions in it.
+    Each test begins with no messages, no sessions and no faults in it.
     """
     with _started(_settings(request.config)) as server:
         request.config.stash[_SESSION_SERVER] = server
@@ -61,6 +61,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     server = item.config.stash.get(_SESSION_SERVER, None)
     if server is not None:
         server.clear()
+        server.faults.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,7 @@ from pysmtpd.drivers.selector import Loop
 from pysmtpd.inbox import Wanted
 
 if TYPE_CHECKING:
-    from pysmtpd.inbox import Asked
+    from pysmtpd.core.faults import Asked
     from pysmtpd.message import Message
 
 

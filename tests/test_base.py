@@ -175,3 +175,76 @@ def test_wrong_options_are_named(make):
         make(no_such=1)
     with pytest.raises(ConfigurationError, match="sock is 5"):
         make(sock=5).start()
+
+
+def test_a_message_says_its_circumstances(make):
+    made = make()
+    made.start()
+    with Client(made.server.addr) as client:
+        client.hello()
+        client.command("MAIL FROM:<a@example.org> BODY=8BITMIME SIZE=10", 250)
+        client.command("RCPT TO:<b@example.org> NOTIFY=NEVER", 250)
+        client.command("RCPT TO:<c@example.org>", 250)
+        client.command("DATA", 354)
+        client.command("x\r\n.", 250)
+    [message] = made.server.messages
+    assert (message.helo, message.protocol, message.user, message.tls) == ("client.example", "ESMTP", None, None)
+    assert message.parameters == {"BODY": "8BITMIME", "SIZE": "10"}
+    assert message.recipient_parameters == ({"NOTIFY": "NEVER"}, {})
+    assert message.peer[0] == "127.0.0.1"
+
+
+def test_refusing_on_demand(make):
+    made = make()
+    made.start()
+    with (
+        made.server.refuse(to="full@example.org", code=452, text="4.2.2 full", times=1) as full,
+        Client(made.server.addr) as client,
+    ):
+        client.hello()
+        client.command("MAIL FROM:<a@example.org>", 250)
+        assert client.command("RCPT TO:<full@example.org>", 452).text == "4.2.2 full"
+        client.command("RCPT TO:<full@example.org>", 250)
+        client.command("RSET", 250)
+        made.server.refuse()
+        assert client.mail().text == "5.0.0 Refused on demand"
+        assert made.server.messages == []
+    assert full.struck == 1
+    assert [fault.at for fault in made.server.faults] == ["MESSAGE"]
+
+
+def test_a_connection_that_breaks_and_then_does_not(make):
+    made = make()
+    made.start()
+    made.server.drop("MESSAGE", times=1)
+    with Client(made.server.addr) as client:
+        client.hello()
+        with pytest.raises(ConnectionError):
+            client.mail()
+    with Client(made.server.addr) as client:
+        client.hello()
+        assert client.mail().code == 250
+    assert len(made.server.messages) == 1
+
+
+def test_one_client_waits_and_the_others_do_not(make):
+    made = make()
+    made.start()
+    made.server.delay(60, "NOOP")
+    made.server.delay(0.01, "RSET")
+    with Client(made.server.addr) as slow, Client(made.server.addr) as quick:
+        slow.hello()
+        quick.hello()
+        slow.command("RSET", 250)
+        slow.send("NOOP\r\n")
+        while "C: NOOP" not in made.server.transcript:
+            os.sched_yield()
+        assert quick.mail().code == 250
+
+
+def test_a_server_that_keeps_nothing_has_no_faults(make):
+    server = make(keep=False).server
+    with pytest.raises(RuntimeError, match="keep=False"):
+        server.refuse()
+    with pytest.raises(ValueError, match="code is 250"):
+        server.refuse(code=250)

@@ -13,6 +13,7 @@ from pysmtpd.core.sequence import rules_under
 from pysmtpd.core.settings import EXTENSIONS, MECHANISMS, SETTINGS, Extension
 
 if TYPE_CHECKING:
+    from pysmtpd.core.faults import Faults
     from pysmtpd.core.session import Session
     from pysmtpd.core.tls import Context
 
@@ -83,6 +84,7 @@ class Config:
         "banner",
         "commands",
         "extension_lines",
+        "faults",
         "help",
         "hostname",
         "limits",
@@ -121,6 +123,8 @@ class Config:
         self.help = dict(STOCK_HELP)  #: topic -> lines
         #: The questions somebody listens for, out of ``host sender recipient deliver``; the others are answered with yes.
         self.ask: frozenset[str] = frozenset()
+        #: What goes wrong on purpose; looked at in sessions that are recorded.
+        self.faults: Faults | None = None
         #: What is told of each session at its start; None where nobody cares.
         self.observe: Callable[[Session], object] | None = None
         self.scripted: frozenset[str] = frozenset()  #: verbs that a script handles, ours or its own

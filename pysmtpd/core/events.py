@@ -112,6 +112,17 @@ class TlsReport(NamedTuple):
         return "tls"
 
 
+class Pause(NamedTuple):
+    """Question: has the client waited long enough? Put where a fault on demand says so; answered with yes, after a while."""
+
+    seconds: float
+
+    @property
+    def kind(self) -> str:
+        """What a driver calls the question."""
+        return "pause"
+
+
 class Log(NamedTuple):
     """Something worth a line in the log. Carries no control characters."""
 
@@ -122,7 +133,8 @@ class Log(NamedTuple):
 class Close(NamedTuple):
     """The session is over: flush, then close the connection."""
 
-    reason: str  #: ``quit``, ``end of input``, ``not SMTP``, ``too many errors``, ``idle``, ``shutdown`` or ``TLS failure``
+    #: ``quit``, ``end of input``, ``not SMTP``, ``too many errors``, ``idle``, ``shutdown``, ``fault`` or ``TLS failure``
+    reason: str
 
 
 class Accept:
@@ -147,6 +159,6 @@ class RefuseSome(NamedTuple):
     refusals: Mapping[str, Refuse]  #: by the forward-path in its angle brackets; at least one
 
 
-Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | CheckUser | Deliver | Command | StartTls | TlsReport
+Question: TypeAlias = CheckHost | CheckSender | CheckRecipient | CheckUser | Deliver | Command | StartTls | TlsReport | Pause
 Event: TypeAlias = Question | Log | Close
 Verdict: TypeAlias = Accept | Refuse | RefuseSome

@@ -7,12 +7,13 @@ code for it. Commands and replies are kept as they pass, in a bounded list; a te
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from pysmtpd.core.data import Body
 from pysmtpd.core.events import Deliver
+from pysmtpd.core.faults import FaultySession
 from pysmtpd.core.replies import one_line, without_secret
 from pysmtpd.core.session import Session
 
 if TYPE_CHECKING:
-    from pysmtpd.core.data import Body
     from pysmtpd.core.session import Taker
     from pysmtpd.core.tls import Context, Stage
 
@@ -25,6 +26,8 @@ MAX_REPLIES: Final = 8_192
 
 #: The client has ended its side.
 _END: Final = None
+#: A message of a size that is not known.
+_SOME_MESSAGE: Final = -1
 
 
 class Record:
@@ -60,7 +63,7 @@ class Record:
                 case str():
                     lines.append(f"C: {_shown(entry)}")
                 case int():
-                    lines.append(f"C: (a message of {entry} octets)" if entry >= 0 else "C: (a message)")
+                    lines.append(f"C: (a message of {entry} octets)" if entry != _SOME_MESSAGE else "C: (a message)")
                 case _:
                     lines.append("C: (end)")
         return lines
@@ -84,7 +87,7 @@ def record(session: Session) -> Record:
     return made
 
 
-class _Recording(Session):
+class _Recording(FaultySession):
     """What a recorded session does beside what it does anyway."""
 
     __slots__ = ()
@@ -92,10 +95,13 @@ class _Recording(Session):
     def _command(self, line: str) -> None:
         shown = "(secret)" if self.confidential else line
         self.record.entries.append(shown if len(shown) <= MAX_LINE else f"{shown[:MAX_LINE]}... ({len(shown)} octets)")
-        super()._command(line)
+        if self.config.faults:
+            self._faulty_command(line)
+        else:
+            Session._command(self, line)
 
     def _pipelined(self, data: bytes, start: int) -> int:
-        end = super()._pipelined(data, start)
+        end = super()._pipelined(data, start) if not self.config.faults else 0
         if end:
             self.record.entries.extend(data[start : end - 2].decode("latin-1").split("\r\n"))
         return end
@@ -103,7 +109,10 @@ class _Recording(Session):
     def _received(self, body: "Body | Taker", last: bytes) -> None:
         super()._received(body, last)
         question = self.question
-        self.record.entries.append(len(question.content.body) if isinstance(question, Deliver) else -1)
+        if isinstance(question, Deliver):
+            self.record.entries.append(len(question.content.body))
+        elif isinstance(body, Body):
+            self.record.entries.append(_SOME_MESSAGE)
 
     def receive_eof(self) -> None:
         """Take the end of the client's side."""

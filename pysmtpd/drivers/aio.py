@@ -90,8 +90,12 @@ class Connection(Conversation, asyncio.BufferedProtocol):
         self.heard = self._hub.time()
         if self._at_end or not self._transport.can_write_eof():
             self._transport.close()
-        else:
+            return
+        try:
             self._transport.write_eof()
+        except OSError:  # the client is gone
+            self.abort()
+        else:
             self._watch()
 
     def abort(self) -> None:

@@ -6,7 +6,7 @@ callback that has not answered yet.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from pysmtpd.callbacks import call_back, describe, refusal
 from pysmtpd.core import (
@@ -19,6 +19,7 @@ from pysmtpd.core import (
     Command,
     Deliver,
     Log,
+    Pause,
     Question,
     Refuse,
     Session,
@@ -27,6 +28,9 @@ from pysmtpd.core import (
     Verdict,
 )
 from pysmtpd.options import Options
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: How much is received at once, in octets.
 READ_SIZE: Final = 262_144
@@ -52,6 +56,24 @@ def verdict_of(future: Any) -> Verdict:
     except BaseException as error:
         return refusal(error)
     return YES
+
+
+def _after(seconds: float) -> "Future[None]":
+    """Return a future that is done after so many seconds."""
+    import threading
+    from concurrent.futures import Future
+
+    future: Future[None] = Future()
+
+    def pass_on() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    timer = threading.Timer(seconds, pass_on)
+    future.add_done_callback(lambda _: timer.cancel())  # where the session ends before
+    timer.daemon = True
+    timer.start()
+    return future
 
 
 class Service:
@@ -191,6 +213,7 @@ class Conversation:
                     | Command()
                     | StartTls()
                     | TlsReport()
+                    | Pause()
                 ):
                     verdict = self._put(event)
                     if verdict is None:
@@ -210,6 +233,8 @@ class Conversation:
         Never raises: whatever a callback raises, SystemExit and KeyboardInterrupt included, refuses.
         """
         try:
+            if isinstance(question, Pause):
+                return self.wait_for(_after(question.seconds))
             result = call_back(self.service.options.callbacks, question)
             return YES if result is None else self.wait_for(result)
         except BaseException as error:

@@ -50,6 +50,7 @@ from pysmtpd.core import (
     Deliver,
     Event,
     Log,
+    Question,
     Refuse,
     Session,
     StartTls,
@@ -424,7 +425,7 @@ class Live:
         return tuple(changed)
 
 
-def _value_of(question: CheckHost | CheckSender | CheckRecipient | CheckUser | Command | TlsReport) -> object:
+def _value_of(question: Question) -> object:
     """Return what a script is told of a question."""
     match question:
         case Command(verb, line):
@@ -433,8 +434,10 @@ def _value_of(question: CheckHost | CheckSender | CheckRecipient | CheckUser | C
             return username, secret
         case TlsReport(option, _, details):
             return option, *(tuple(chain(*detail.items())) if isinstance(detail, dict) else detail for detail in details)
+        case CheckHost(address) | CheckSender(address) | CheckRecipient(address):
+            return address
         case _:
-            return question.address
+            return ""
 
 
 def _calls_python(words: list[str]) -> bool:
