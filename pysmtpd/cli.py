@@ -59,7 +59,22 @@ def _parser() -> argparse.ArgumentParser:
         "Use it as TCLLIBPATH=$(pysmtpd tcl-path).",
     )
     path.set_defaults(run=_print_tcl_path)
+    _add_install_tcl(commands)
     return parser
+
+
+def _add_install_tcl(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    install = commands.add_parser(
+        "install-tcl",
+        allow_abbrev=False,
+        help="put the Tcl package where tclsh finds it without TCLLIBPATH",
+        description="Put the Tcl package where tclsh finds it without TCLLIBPATH: an index that points to this installation and "
+        "names this Python. Another smtpd that tclsh has, tcllib's, then gives way.",
+    )
+    install.add_argument("--dir", metavar="DIR", help="a folder that tclsh searches (default: the first that can be written)")
+    install.add_argument("--tclsh", metavar="PROGRAM", default="tclsh", help="the tclsh meant (default: tclsh)")
+    install.add_argument("--remove", action="store_true", help="take it away again")
+    install.set_defaults(run=_install_tcl)
 
 
 def _add_serve(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -129,6 +144,15 @@ def _print_tcl_path(options: argparse.Namespace) -> int:
     sys.stdout.buffer.write(os.fsencode(location.as_tcl_list(folder)) + b"\n")
     sys.stdout.flush()
     return 0
+
+
+def _install_tcl(options: argparse.Namespace) -> int:
+    from pysmtpd import tcl_install
+
+    try:
+        return tcl_install.run(options)
+    except tcl_install.InstallError as error:
+        return _fail("install-tcl", str(error))
 
 
 def _fail(command: str, message: str) -> int:

@@ -50,11 +50,14 @@ proc ::pysmtpd::link::Python {} {
 
 # ::pysmtpd::link::Installed --
 #
-#   Return where the Python is that the package was installed with, as far as one can tell: the record that
-#   "pysmtpd tcl-path" leaves in a checkout, or the environment whose site-packages we are in.
+#   Return where the Python is that the package was installed with, as far as one can tell: what the index of "pysmtpd
+#   install-tcl" says, the record that "pysmtpd tcl-path" leaves in a checkout, the environment whose site-packages we are in.
 #
 proc ::pysmtpd::link::Installed {folder} {
     set candidates {}
+    if {[info exists ::pysmtpd::python]} {
+        lappend candidates $::pysmtpd::python
+    }
     if {![catch {open [file join $folder interpreter]} record]} {
         lappend candidates [string trim [read $record]]
         close $record

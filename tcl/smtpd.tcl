@@ -5,6 +5,12 @@
 # There is no SMTP grammar in any of them: the engine answers the wire.
 
 package require Tcl 8.6-
+
+namespace eval ::pysmtpd {
+    variable ours            ;# verb -> 1 while its procedure is the one made here
+    array set ours {}
+}
+
 apply {{folder} {
     # tcllib's logger and mime where there are any, whatever their version; else ours, whose versions are unstable ones.
     catch {package require logger}
@@ -24,11 +30,6 @@ apply {{folder} {
     package unknown $finder
 }} [file dirname [file normalize [info script]]]
 package require mime
-
-namespace eval ::pysmtpd {
-    variable ours            ;# verb -> 1 while its procedure is the one made here
-    array set ours {}
-}
 
 namespace eval ::smtpd {
     variable version 1.5
