@@ -101,6 +101,7 @@ proc ::pysmtpd::Callback {kind channel values} {
     variable delivery
     if {$kind eq "deliver"} {
         set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
+        set ::smtpd::state_${channel}(indata) 0
         # tclint-disable-next-line command-args
         lassign [apply $delivery $channel] code result settings
     } elseif {$kind eq "command"} {
@@ -132,9 +133,11 @@ proc ::pysmtpd::RunCommand {channel verb line} {
     }
     set number $numbers($channel)
     unset -nocomplain spoken($number)
+    set before [Items $channel]
     variable verb_procedure
     # tclint-disable-next-line command-args
     lassign [apply $verb_procedure $channel $verb $line] code message settings
+    AssignChanged $channel $before
     if {$code != 1} {
         return {}
     }

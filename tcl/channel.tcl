@@ -51,6 +51,7 @@ proc ::pysmtpd::Open {channel address port} {
     set channels($number) $channel
     set numbers($channel) $number
     Listen $number $channel
+    Observe $number $channel
     link::opened $number $address $port $channel
 }
 
@@ -168,14 +169,11 @@ proc ::pysmtpd::Write {number bytes} {
 #   Send a script's own line to a client.
 #
 # Results:
-#   Nothing; or what went wrong, and the session is over.
+#   Nothing.
 #
 proc ::pysmtpd::Say {channel line} {
     variable numbers
     variable spoken
-    if {![info exists numbers($channel)]} {
-        return "no session on \"$channel\""
-    }
     variable encrypted
     set spoken($numbers($channel)) 1
     if {[info exists encrypted($numbers($channel))]} {
@@ -260,39 +258,29 @@ proc ::pysmtpd::Ask {number question} {
 
 # ::pysmtpd::Service --
 #
-#   Handle what has come on a session's connection, as if the event loop had said so.
+#   Handle what has come on a session's connection, as if the event loop had said so; on another channel, only its end.
 #
 proc ::pysmtpd::Service {channel} {
     variable numbers
     if {[info exists numbers($channel)]} {
         link::readable $numbers($channel) $channel
+    } elseif {[eof $channel]} {
+        close $channel
     }
 }
 
 # ::pysmtpd::Command --
 #
-#   Have the engine handle a command that a script has taken over.
+#   Have the engine handle a command that a script has taken over. Without a session there is nobody to reply to.
 #
 proc ::pysmtpd::Command {channel verb line} {
     variable numbers
     if {[info exists numbers($channel)]} {
         link::command $numbers($channel) $verb $line
+    } elseif {[catch {chan configure $channel} message]} {
+        ::smtpd::Log error $message
     }
     return
-}
-
-# ::pysmtpd::Assign --
-#
-#   Tell the engine that a script has set an item of a session's state.
-#
-proc ::pysmtpd::Assign {channel name value} {
-    variable numbers
-    if {[info exists numbers($channel)] && $name in {domain from to options id access}} {
-        if {$name ne "to"} {
-            set value [list $value]
-        }
-        link::assign $numbers($channel) $name $value
-    }
 }
 
 # ::pysmtpd::Finish --
@@ -313,17 +301,18 @@ proc ::pysmtpd::Finish {number} {
         return
     }
     catch {close $channel write}
-    chan event $channel readable [list ::pysmtpd::Discard $channel]
     # tclint-disable-next-line command-args
-    after 2000 [list catch [list close $channel]]
+    set timer [after 2000 [list catch [list close $channel]]]
+    chan event $channel readable [list ::pysmtpd::Discard $channel $timer]
 }
 
 # ::pysmtpd::Discard --
 #
-#   Read and forget, to the end.
+#   Read and forget, to the end. The timer that would have ended it goes with the channel: another one may have its name soon.
 #
-proc ::pysmtpd::Discard {channel} {
+proc ::pysmtpd::Discard {channel timer} {
     if {[catch {read $channel 65536}] || [eof $channel]} {
+        after cancel $timer
         catch {close $channel}
     }
 }

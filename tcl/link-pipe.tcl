@@ -40,6 +40,9 @@ proc ::pysmtpd::link::Python {} {
     if {[info exists ::env(PYSMTPD_PYTHON)] && $::env(PYSMTPD_PYTHON) ne ""} {
         return [list $::env(PYSMTPD_PYTHON) "PYSMTPD_PYTHON"]
     }
+    if {[info exists ::pysmtpd::python]} {
+        return [list $::pysmtpd::python "the Python that this interpreter runs in"]
+    }
     foreach candidate [Installed $folder] {
         if {[file executable $candidate]} {
             return [list $candidate "the Python that pysmtpd was installed with"]
@@ -772,15 +775,23 @@ proc ::pysmtpd::link::expire {number} {
     Post
 }
 
-# ::pysmtpd::link::forget, assign, call, option, unavailable --
+# ::pysmtpd::link::forget, state, assign, call, option, unavailable --
 #
-#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the value of an
-#   option of ours; the reply for a client that cannot be served.
+#   The channel is gone; a script looks at the state; a script set an item of it (to a list of values); call a Python
+#   function; the value of an option of ours; the reply for a client that cannot be served.
 #
 proc ::pysmtpd::link::forget {number} {
     Tidy $number
     Send 5 $number {}
     Post
+}
+proc ::pysmtpd::link::state {number} {
+    variable pipe
+    if {$pipe eq ""} {
+        return {}
+    }
+    lassign [Request 14 {} $number] outcome value
+    return [expr {$outcome eq "ok" ? $value : {}}]
 }
 proc ::pysmtpd::link::assign {number name values} {
     Send 6 $number [Pack [list $name {*}$values]]

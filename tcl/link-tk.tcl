@@ -1,6 +1,8 @@
 # The link to the engine where it runs in the same process: the commands ::pysmtpd::engine::*, made by Python.
 
-namespace eval ::pysmtpd::link {}
+namespace eval ::pysmtpd::link {
+    variable folder [file dirname [file normalize [info script]]]
+}
 
 # ::pysmtpd::link::look --
 #
@@ -113,13 +115,16 @@ proc ::pysmtpd::link::expire {number} {
     Drive $number [::pysmtpd::engine::expire $number]
 }
 
-# ::pysmtpd::link::forget, assign, call, option, unavailable --
+# ::pysmtpd::link::forget, state, assign, call, option, unavailable --
 #
-#   The channel is gone; a script set an item of the state (to a list of values); call a Python function; the value of an
-#   option of ours; the reply for a client that cannot be served.
+#   The channel is gone; a script looks at the state; a script set an item of it (to a list of values); call a Python
+#   function; the value of an option of ours; the reply for a client that cannot be served.
 #
 proc ::pysmtpd::link::forget {number} {
     ::pysmtpd::engine::forget $number
+}
+proc ::pysmtpd::link::state {number} {
+    return [::pysmtpd::engine::state $number]
 }
 proc ::pysmtpd::link::assign {number name values} {
     ::pysmtpd::engine::assign $number $name {*}$values
@@ -133,3 +138,18 @@ proc ::pysmtpd::link::option {name} {
 proc ::pysmtpd::link::unavailable {} {
     return [::pysmtpd::engine::unavailable]
 }
+
+# ::pysmtpd::link::Bear --
+#
+#   A child interpreter has been made: let it find this package, too. It gets a server and a Python of its own. Called by a trace.
+#
+proc ::pysmtpd::link::Bear {command code child operation} {
+    variable folder
+    if {$code == 0 && [lindex $command 1] eq "create" && ![interp issafe $child]} {
+        # tclint-disable-next-line command-args
+        interp eval $child [list set ::auto_path [linsert [interp eval $child {set ::auto_path}] 0 $folder]]
+        # tclint-disable-next-line command-args
+        interp eval $child [list namespace eval ::pysmtpd [list variable python $::pysmtpd::python]]
+    }
+}
+trace add execution ::interp leave ::pysmtpd::link::Bear

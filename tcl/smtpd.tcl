@@ -99,7 +99,7 @@ apply {{} {
 
 apply {{folder} {
     set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
-    foreach file [list channel.tcl idle.tcl callbacks.tcl options.tcl tls.tcl $link] {
+    foreach file [list channel.tcl state.tcl idle.tcl callbacks.tcl options.tcl tls.tcl $link] {
         source [file join $folder $file]
     }
 }} [file dirname [file normalize [info script]]]
@@ -248,6 +248,9 @@ proc ::smtpd::accept {channel client_addr client_port} {
 proc ::smtpd::initializeState {channel} {
     upvar [namespace current]::state_$channel State
     array set State {indata 0 to {} from {} data {} options {}}
+    foreach name {from to options} {
+        ::pysmtpd::Assign $channel $name {}
+    }
 }
 
 # ::smtpd::state --
@@ -326,9 +329,9 @@ proc ::smtpd::tlscallback {option args} {
 #   Take the nth element out of the list in a variable and return it.
 #
 proc ::smtpd::Pop {varname {nth 0}} {
-    upvar $varname list
-    set element [lindex $list $nth]
-    set list [lreplace $list $nth $nth]
+    upvar $varname args
+    set element [lindex $args $nth]
+    set args [lreplace $args $nth $nth]
     return $element
 }
 
@@ -349,8 +352,21 @@ proc ::smtpd::Log {level text} {
 #   channel  the session's connection
 #   args     the line
 #
+# Results:
+#   Nothing; or what went wrong, which has been logged.
+#
 proc ::smtpd::Puts {channel args} {
-    return [::pysmtpd::Say $channel [lindex $args end]\r\n]
+    if {[info exists ::pysmtpd::numbers($channel)] && [llength $args] == 1} {
+        return [::pysmtpd::Say $channel [lindex $args 0]\r\n]
+    }
+    if {[catch {puts $channel {*}$args} message]} {
+        Log error $message
+        catch {close $channel}
+        if {[info exists ::pysmtpd::numbers($channel)]} {
+            ::pysmtpd::Drop $::pysmtpd::numbers($channel)
+        }
+    }
+    return $message
 }
 
 # ::smtpd::split_address --

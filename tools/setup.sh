@@ -27,6 +27,7 @@ look() {
     need tcl command -v tclsh
     need tk command -v wish
     need tcllib tcl_has smtpd
+    need tcl-thread tcl_has Thread
     need tcl-tls tcl_has tls
     need openssl command -v openssl
     need swaks command -v swaks

@@ -290,6 +290,18 @@ class Session:
         else:
             self._open = self._open._replace(outer=outer)
 
+    @property
+    def access(self) -> str:
+        """``denied`` when the host was refused: nothing but QUIT is carried out then; else ``allowed``."""
+        return "denied" if self._denied else "allowed"
+
+    def lines_so_far(self) -> list[str] | None:
+        """Return the lines of the message that is being received, trace header first; ``None`` when none is."""
+        if not isinstance(self.body, Body):
+            return None
+        lines = self.body.lines_as_sent(ended=False)
+        return [*self._trace.split("\n"), *(line[1:] if line.startswith("..") else line for line in lines)]
+
     def assign(self, name: str, values: list[str]) -> None:
         """Set an item of the session's state by its name in the stock package: what scripts do with ``::smtpd::state``.
 

@@ -25,6 +25,7 @@ COMMAND: Final = 10  # verb, line; or nothing, to ask again: answered by RESULT,
 OPTION: Final = 11  # the name of an option of ours; answered by RESULT
 EXPIRE: Final = 12  # the client has been silent for too long
 SAY: Final = 13  # a line; answered by RESULT
+LOOK: Final = 14  # a script looks at the state; answered by RESULT
 
 # To Tcl.
 WRITE: Final = 16  # reply bytes

@@ -121,6 +121,8 @@ class Child:
                 self._result(("ok", engine.asks_more(number)))
             case frames.EXPIRE:
                 self._perform(number, engine.expire(number))
+            case frames.LOOK:
+                self._result(("ok", engine.state(number)))
             case frames.OPTION:
                 self._result(engine.option(*frames.texts(payload)))
             case frames.SAY:

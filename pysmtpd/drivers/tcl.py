@@ -75,7 +75,7 @@ Outcome: TypeAlias = bytes | Actions
 _YES: Final = Accept()
 _NO_QUESTIONS = frozenset((Log, Close, StartTls))
 #: The items of a session's state that scripts read, by their names in the stock package.
-_STATE = ("domain", "from", "to", "options", "id")
+_STATE = ("domain", "from", "to", "options", "id", "access")
 
 #: An errorCode that chooses the reply to a message: the code itself, or the last of two words, the first being SMTP.
 _DELIVERY_CODE = re.compile(r"(?:SMTP )?([245]\d\d)\Z")
@@ -310,8 +310,13 @@ class TclEngine:
         question = live.session.question if live is not None else None
         return question is not None and not isinstance(question, Command)
 
+    def state(self, key: Key) -> tuple[object, ...]:
+        """A script looks at a session's state: return what it is to be told, as a flat tuple of names and values."""
+        live = self.sessions.get(key)
+        return (*live.changes(), *live.message()) if live is not None else ()
+
     def assign(self, key: Key, name: str, value: list[str]) -> None:
-        """A script has set an item of the session's state: ``domain``, ``from``, ``to``, ``options`` or ``id``."""
+        """A script has set an item of the session's state: ``domain from to options id access``."""
         live = self.sessions.get(key)
         if live is not None:
             live.session.assign(name, value)
@@ -411,18 +416,25 @@ class Live:
         self.session = session
         self.holds = False  #: Tcl may hold replies back, to go out with the next ones
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
-        self._told: tuple[object, ...] = ("", "", (), "", "")
+        self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
 
     def changes(self) -> tuple[object, ...]:
         """Return what changed in the session since the last call, as a flat tuple of names and values."""
         session = self.session
-        now = (session.domain, session.sender, tuple(session.recipients), session.options, session.id)
+        now = (session.domain, session.sender, tuple(session.recipients), session.options, session.id, session.access)
         before, self._told = self._told, now
         changed: list[object] = []
         for name, new, old in zip(_STATE, now, before, strict=True):
             if new != old:
                 changed += name, new
         return tuple(changed)
+
+    def message(self) -> tuple[object, ...]:
+        """Return what Tcl is told of a message on its way, or reset; of one that came it was told already."""
+        lines = self.session.lines_so_far()
+        if lines is not None:
+            return "indata", "1", "data", tuple(lines)
+        return "indata", "0", *(() if self.session.sender else ("data", ()))
 
 
 def _value_of(question: Question) -> object:

@@ -6,6 +6,7 @@ connection broke.
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from tkinter import TclError
 from typing import Any
@@ -43,6 +44,7 @@ class TkLink:
     def install(self) -> None:
         """Create the commands and load the Tcl side: the package is provided, whatever else is on ``auto_path``."""
         self._tk.eval("namespace eval ::pysmtpd::engine {}")
+        self._tk.call("set", "::pysmtpd::python", sys.executable)  # for child interpreters
         for name, command in self._commands().items():
             self._tk.createcommand(f"::pysmtpd::engine::{name}", command)
         self._tk.call("source", str(tcl_path() / "smtpd.tcl"))
@@ -61,6 +63,7 @@ class TkLink:
             "expire": _guarded(engine.expire),
             "forget": engine.forget,
             "option": engine.option,
+            "state": engine.state,
             "assign": lambda key, name, *values: engine.assign(key, name, list(values)),
             "call": lambda name, *arguments: engine.call(name, list(arguments)),
             "unavailable": engine.config.unavailable,

@@ -266,3 +266,22 @@ def test_the_environment_names_a_module_of_callbacks(monkeypatch, tmp_path):
     monkeypatch.setenv("PYSMTPD_CALLBACKS", "no_such_module_here")
     with pytest.raises(ConfigurationError, match="no_such_module_here"):
         overrides_from_environment()
+
+
+def test_the_state_is_told_when_a_script_looks():
+    made = engine()
+    opened(made)
+    made.receive(1, TO_RCPT)
+    told = dict(pairs(made.state(1)))
+    assert told == {"domain": "c", "from": "<a@b>", "to": ("<c@d>",), "indata": "0"}
+    made.receive(1, b"DATA\r\none\r\n..two\r\nthr")
+    told = dict(pairs(made.state(1)))
+    assert told["indata"] == "1"
+    assert told["data"][0] == "Return-Path: <a@b>"
+    assert told["data"][-2:] == ("one", ".two")
+    made.receive(1, b"ee\r\n.\r\n")
+    assert dict(pairs(made.state(1))) == {"indata": "0"}  # the message was told with its question, or to nobody
+    made.receive(1, b"RSET\r\n")
+    assert dict(pairs(made.state(1))) == {"from": "", "to": (), "indata": "0", "data": ()}
+    made.forget(1)
+    assert made.state(1) == ()
