@@ -7,7 +7,7 @@ The names of tcllib's smtpd work here as they do in Tcl: :func:`start`, :func:`s
 from typing import TYPE_CHECKING, Any
 
 from pysmtpd.api import cget, configure, install, start, stop, stopped
-from pysmtpd.callbacks import ConfigurationError, Refused
+from pysmtpd.callbacks import ConfigurationError, Refused, RefusedRecipients
 from pysmtpd.version import __version__
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "Message",
     "NotReceived",
     "Refused",
+    "RefusedRecipients",
     "Server",
     "__version__",
     "aio",

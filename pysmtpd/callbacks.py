@@ -19,6 +19,7 @@ from pysmtpd.core.events import (
     Deliver,
     Question,
     Refuse,
+    RefuseSome,
     TlsReport,
     Verdict,
 )
@@ -55,6 +56,24 @@ class Refused(Exception):  # noqa: N818 # reads as what it says: raise Refused(4
 
     def __str__(self) -> str:
         return self.text
+
+
+class RefusedRecipients(Exception):  # noqa: N818 # as Refused
+    """Raised by a delivery callback to refuse a message for some of its recipients, and take it for the others.
+
+    Under LMTP each recipient has a reply of its own. SMTP has one for all of them: there the first refusal refuses the message.
+
+    Arguments:
+        refusals: by address, with or without brackets.
+
+    Raises ValueError when there is none.
+    """
+
+    def __init__(self, refusals: Mapping[str, Refused]) -> None:
+        if not refusals or not all(isinstance(refusal, Refused) for refusal in refusals.values()):
+            raise ValueError(f"refusals are {refusals!r}: must be Refused by address, one at least")
+        super().__init__(refusals)
+        self.refusals = {f"<{address.removeprefix('<').removesuffix('>')}>": refusal for address, refusal in refusals.items()}
 
 
 class ConfigurationError(TypeError, ValueError):
@@ -165,8 +184,10 @@ def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdi
     return Accept()
 
 
-def refusal(error: BaseException) -> Refuse:
+def refusal(error: BaseException) -> Refuse | RefuseSome:
     """Return the verdict that an exception in a callback stands for."""
+    if isinstance(error, RefusedRecipients):
+        return RefuseSome({path: Refuse(refused.text, refused.code) for path, refused in error.refusals.items()})
     return Refuse(error.text, error.code) if isinstance(error, Refused) else Refuse(text_of(error))
 
 

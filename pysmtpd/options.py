@@ -103,6 +103,7 @@ OWN_OPTIONS: Mapping[str, Option] = {
     "error_limit": Option(COUNT_OR_NONE, "commands refused before a session is closed with 421"),
     "idle_timeout": Option(SECONDS_OR_NONE, "seconds a client may be silent before its session is closed with 421"),
     "lmtp": Option(FLAG, "speak LMTP (RFC 2033): LHLO, and one reply for each recipient"),
+    "proxy": Option(FLAG, "expect a header of the PROXY protocol, version 1 or 2, before anything else"),
     "auth_users": Option(USERS, "who may log in: user names and their secrets"),
     "auth_mechanisms": Option(MECHANISM_NAMES, "the mechanisms of AUTH that are offered"),
     "auth_required": Option(FLAG, "take no mail before the client has logged in"),

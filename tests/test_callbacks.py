@@ -8,22 +8,27 @@ import pytest
 from pysmtpd.callbacks import (
     ConfigurationError,
     Refused,
+    RefusedRecipients,
     callbacks_in,
     check_callback,
     find_callback,
     load_module,
     put_question,
+    refusal,
 )
-from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Deliver, Refuse
+from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, CheckUser, Deliver, Refuse, RefuseSome
 from pysmtpd.core.data import Content
+from pysmtpd.core.envelope import Envelope
 
 CONTENT = Content("Return-Path: <a@b>", b"Subject: h\xc3\xa9\r\n\r\nbody\r\n", b"\r\n")
+ENVELOPE = Envelope("192.0.2.1", 1025, "me", "SMTP", None, None)
 QUESTIONS = {
+    "validate_user": (CheckUser("anna", "secret", "PLAIN"), ("anna", "secret")),
     "validate_host": (CheckHost("192.0.2.1"), ("192.0.2.1",)),
     "validate_sender": (CheckSender("a@b"), ("a@b",)),
     "validate_recipient": (CheckRecipient("c@d"), ("c@d",)),
     "deliver": (
-        Deliver("<a@b>", ("<c@d>", "<e@f>"), CONTENT, "ID"),
+        Deliver("<a@b>", ("<c@d>", "<e@f>"), CONTENT, "ID", ENVELOPE),
         ("<a@b>", ["<c@d>", "<e@f>"], ["Return-Path: <a@b>", "Subject: h\xc3\xa9", "", "body"]),
     ),
 }
@@ -210,3 +215,11 @@ def test_coroutine_functions_in_any_shape_are_refused_when_configured(function):
 @pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous])
 def test_whatever_can_be_called_is_a_callback(function):
     assert check_callback("deliver", function) is function
+
+
+def test_some_recipients_are_refused_by_address():
+    verdict = refusal(RefusedRecipients({"a@b": Refused(452, "full"), "<c@d>": Refused(550)}))
+    assert verdict == RefuseSome({"<a@b>": Refuse("full", 452), "<c@d>": Refuse("Refused", 550)})
+    for wrong in ({}, {"a@b": "full"}):
+        with pytest.raises(ValueError, match="must be Refused by address"):
+            RefusedRecipients(wrong)

@@ -1,11 +1,13 @@
 """The server in a thread of its own: what api.py does not show."""
 
+import smtplib
 import socket
 import threading
 
 import pytest
 from smtp_client import Client
 
+import pysmtpd
 from pysmtpd.server import Server
 
 
@@ -126,3 +128,92 @@ def test_wrong_options_are_named():
         Server(no_such=1)
     with pytest.raises(ValueError, match="port is '25'"):
         Server(port="25").start()
+
+
+# ---- ESMTP
+
+
+def test_a_message_has_the_facts_of_its_envelope(server):
+    server.configure({"auth_users": {"anna": "secret"}, "auth_required": True})
+    server.start()
+    with smtplib.SMTP(server.host, server.port, "me.example") as client:
+        with pytest.raises(smtplib.SMTPSenderRefused, match="530"):
+            client.sendmail("a@b.example", ["c@d.example"], "x")
+        client.login("anna", "secret")
+        client.sendmail("a@b.example", ["c@d.example"], "Subject: x\r\n\r\n", ["RET=HDRS"], ["NOTIFY=NEVER"])
+    [message] = server.messages
+    assert (message.user, message.protocol, message.helo) == ("anna", "ESMTPA", "me.example")
+    assert message.parameters == {"SIZE": "14", "RET": "HDRS"}
+    assert message.recipient_parameters == ({"NOTIFY": "NEVER"},)
+
+
+def test_a_callback_says_who_may_log_in(server):
+    def check(username, secret):
+        if (username, secret) != ("anna", "secret"):
+            raise pysmtpd.Refused(454, "not now")
+
+    server.configure({"validate_user": check})
+    server.start()
+    with smtplib.SMTP(server.host, server.port) as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError, match="454.*not now"):
+            client.login("anna", "wrong")
+        assert client.login("anna", "secret")[0] == 235
+    assert "C: AUTH PLAIN (secret)" in server.transcript
+    assert "AGFubmEAc2VjcmV0" not in server.transcript
+    server.configure({"validate_user": None})
+    with smtplib.SMTP(server.host, server.port) as client, pytest.raises(smtplib.SMTPNotSupportedError):
+        client.login("anna", "secret")
+
+
+def test_an_international_address_arrives_as_text(server):
+    server.start()
+    with smtplib.SMTP(server.host, server.port) as client:
+        client.ehlo()
+        client.sendmail("é@b.example", ["用户@例子.example"], "Subject: x\r\n\r\n", ["SMTPUTF8", "BODY=8BITMIME"])
+    [message] = server.messages
+    assert (message.sender, message.recipients, message.protocol) == ("é@b.example", ("用户@例子.example",), "UTF8SMTP")
+
+
+def test_lmtp_keeps_a_message_for_those_who_are_not_refused(server):
+    def deliver(_sender, _recipients, _lines):
+        raise pysmtpd.RefusedRecipients({"c@d.example": pysmtpd.Refused(452, "full")})
+
+    server.configure({"lmtp": True, "deliver": deliver})
+    server.start()
+    with Client(server.addr) as client:
+        client.expect(220)
+        client.send("LHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nRCPT TO:<e@f.example>\r\nDATA\r\n")
+        client.expect(250, 250, 250, 250, 354)
+        client.send(".\r\n")
+        assert client.expect(452, 250).text.startswith("2.1.5 <e@f.example> ")
+    assert [message.recipients for message in server.messages] == [("e@f.example",)]
+
+
+def test_smtp_refuses_a_message_for_all_where_some_refuse_it(server):
+    def deliver(_sender, _recipients, _lines):
+        raise pysmtpd.RefusedRecipients({"c@d.example": pysmtpd.Refused(452, "full")})
+
+    server.configure({"deliver": deliver})
+    server.start()
+    with smtplib.SMTP(server.host, server.port) as client, pytest.raises(smtplib.SMTPDataError, match="452.*full"):
+        client.sendmail("a@b.example", ["c@d.example", "e@f.example"], "Subject: x\r\n\r\n")
+    assert not server.messages
+
+
+def test_a_proxy_says_who_the_client_is(server):
+    server.configure({"proxy": True})
+    server.start()
+    with Client(server.addr) as client:
+        client.send("PROXY TCP4 203.0.113.7 192.0.2.5 56324 25\r\n")
+        client.hello()
+        client.mail()
+    assert [message.peer for message in server.messages] == [("203.0.113.7", 56324)]
+
+
+def test_chunks_are_a_message(server):
+    server.start()
+    with Client(server.addr) as client:
+        client.hello()
+        client.send(b"MAIL FROM:<a@b.example> BODY=BINARYMIME\r\nRCPT TO:<c@d.example>\r\nBDAT 3\r\n\0\r\nBDAT 1 LAST\r\n\n")
+        client.expect(250, 250, 250, 250)
+    assert [message.content for message in server.messages] == [b"\0\r\n\n"]

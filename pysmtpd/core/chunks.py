@@ -34,6 +34,8 @@ class Chunk:
         refusal: the reply when it is not welcome; nothing of it is kept then.
     """
 
+    name: Final = "a chunk"
+
     def __init__(self, size: int, *, last: bool, refusal: bytes = b"") -> None:
         self._size = self._left = size
         self._last = last

@@ -98,6 +98,7 @@ class Config:
         "offered",
         "plain_sequence",
         "profile",
+        "proxy",
         "replies",
         "rules",
         "scripted",
@@ -177,6 +178,7 @@ class Config:
         self.banner = self._chosen.get("banner", STOCK_BANNER if stock else BANNER)
         self.software = STOCK_SOFTWARE if stock else BANNER
         self.lmtp: bool = self.value("lmtp")
+        self.proxy: bool = self.value("proxy")
         limits = self.limits
         limits.message = self.value("size_limit")
         limits.command_line = self.value("line_limit")

@@ -133,8 +133,9 @@ class Log(NamedTuple):
 class Close(NamedTuple):
     """The session is over: flush, then close the connection."""
 
-    #: ``quit``, ``end of input``, ``not SMTP``, ``too many errors``, ``idle``, ``shutdown``, ``fault`` or ``TLS failure``
     reason: str
+    """One of ``quit``, ``end of input``, ``not SMTP``, ``no PROXY header``, ``too many errors``, ``idle``, ``shutdown``,
+    ``fault`` and ``TLS failure``."""
 
 
 class Accept:

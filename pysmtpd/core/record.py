@@ -7,13 +7,13 @@ code for it. Commands and replies are kept as they pass, in a bounded list; a te
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from pysmtpd.core.data import Body
 from pysmtpd.core.events import Deliver
 from pysmtpd.core.faults import FaultySession
 from pysmtpd.core.replies import one_line, without_secret
 from pysmtpd.core.session import Session
 
 if TYPE_CHECKING:
+    from pysmtpd.core.data import Body
     from pysmtpd.core.session import Taker
     from pysmtpd.core.tls import Context, Stage
 
@@ -26,8 +26,6 @@ MAX_REPLIES: Final = 8_192
 
 #: The client has ended its side.
 _END: Final = None
-#: A message of a size that is not known.
-_SOME_MESSAGE: Final = -1
 
 
 class Record:
@@ -63,7 +61,7 @@ class Record:
                 case str():
                     lines.append(f"C: {_shown(entry)}")
                 case int():
-                    lines.append(f"C: (a message of {entry} octets)" if entry != _SOME_MESSAGE else "C: (a message)")
+                    lines.append(f"C: (a message of {entry} octets)")
                 case _:
                     lines.append("C: (end)")
         return lines
@@ -109,10 +107,11 @@ class _Recording(FaultySession):
     def _received(self, body: "Body | Taker", last: bytes) -> None:
         super()._received(body, last)
         question = self.question
+        entries = self.record.entries
         if isinstance(question, Deliver):
-            self.record.entries.append(len(question.content.body))
-        elif isinstance(body, Body):
-            self.record.entries.append(_SOME_MESSAGE)
+            entries.append(len(question.content.body))
+        else:
+            entries.append(f"({getattr(body, 'name', 'a message')})")
 
     def receive_eof(self) -> None:
         """Take the end of the client's side."""

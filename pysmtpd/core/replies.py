@@ -98,6 +98,7 @@ class Replies:
     tls_required = wire("530 Must issue a STARTTLS command first")
     no_parameters = wire("501 Syntax error (no parameters allowed)")
     not_smtp = wire("421 This is an SMTP server, not an HTTP server")
+    no_proxy_header = wire("421 PROXY header expected")
     too_many_errors = wire("421 Too many errors")
     idle = wire("421 Idle for too long")
     unavailable = "421 {server} Service not available, closing transmission channel"
@@ -159,6 +160,7 @@ class StandardReplies(Replies):
     tls_required = wire("530 5.7.0 Must issue a STARTTLS command first")
     no_parameters = wire("501 5.5.4 Syntax error (no parameters allowed)")
     not_smtp = wire("421 4.7.0 This is an SMTP server, not an HTTP server")
+    no_proxy_header = wire("421 4.7.0 PROXY header expected")
     too_many_errors = wire("421 4.7.0 Too many errors")
     idle = wire("421 4.4.2 Idle for too long")
     unavailable = "421 4.3.2 {server} Service not available, closing transmission channel"

@@ -53,6 +53,10 @@ NOTICE: Final = LOG_LEVELS.index("notice")
 class Taker(Protocol):
     """Takes bytes that are neither command lines nor a body, as a :class:`Body` takes its own."""
 
+    @property
+    def name(self) -> str:
+        """What it takes, for a record of the session."""
+
     def feed(self, data: bytes, start: int) -> int:
         """Take ``data[start:]``; return the index just behind the end, or -1 when it has not come yet."""
 
@@ -163,6 +167,16 @@ class Session:
         config = self.config
         if config.observe is not None:
             config.observe(self)
+        if config.proxy:
+            from pysmtpd.core.proxy import ProxyHeader
+
+            self.body = ProxyHeader()
+        else:
+            self.begin()
+
+    def begin(self) -> None:
+        """Ask about the host, then greet: the client is known."""
+        config = self.config
         if config.tls is not None and config.tls_implicit:
             self._encrypt(config.tls)
         greeting = wire(

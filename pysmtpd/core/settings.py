@@ -63,4 +63,5 @@ SETTINGS: Final[dict[str, Setting]] = {
     "auth_require_tls": Setting(False, False),
     "expn": Setting(False, False),
     "lmtp": Setting(False, False),
+    "proxy": Setting(False, False),
 }

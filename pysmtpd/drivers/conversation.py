@@ -6,7 +6,7 @@ callback that has not answered yet.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
 
 from pysmtpd.callbacks import call_back, describe, refusal
 from pysmtpd.core import (
@@ -22,6 +22,7 @@ from pysmtpd.core import (
     Pause,
     Question,
     Refuse,
+    RefuseSome,
     Session,
     StartTls,
     TlsReport,
@@ -44,6 +45,8 @@ LINGER: Final = 5.0
 
 #: Seconds between two looks at who has been idle for too long, at most.
 SWEEP: Final = 1.0
+
+Keep: TypeAlias = Callable[[Deliver, Session], Verdict]
 
 #: The verdict of a callback that has returned.
 YES: Final = Accept()
@@ -74,6 +77,20 @@ def _after(seconds: float) -> "Future[None]":
     timer.daemon = True
     timer.start()
     return future
+
+
+def _kept_for_some(keep: Keep, question: Deliver, session: Session, verdict: RefuseSome) -> Verdict:
+    """Keep a message for those recipients that are not refused, where each of them has a reply of its own: under LMTP."""
+    others = [index for index, path in enumerate(question.recipients) if path not in verdict.refusals]
+    if not others or not session.config.lmtp:
+        return verdict
+    paths = tuple(question.recipients[index] for index in others)
+    each = question.envelope.recipient_parameters
+    envelope = question.envelope._replace(recipient_parameters=tuple(each[index] for index in others) if each else ())
+    kept = keep(question._replace(recipients=paths, envelope=envelope), session)
+    if isinstance(kept, Refuse):
+        return RefuseSome({**dict.fromkeys(paths, kept), **verdict.refusals})
+    return verdict
 
 
 class Service:
@@ -245,7 +262,10 @@ class Conversation:
         keep = self.service.options.keep
         if keep is not None and type(question) is Deliver and type(verdict) is not Refuse:
             try:
-                verdict = keep(question, self.session)
+                if type(verdict) is RefuseSome:
+                    verdict = _kept_for_some(keep, question, self.session, verdict)
+                else:
+                    verdict = keep(question, self.session)
             except Exception as error:
                 self.service.warn(f"cannot keep message {question.id}: {describe(error)}")
                 verdict = Refuse(self.service.options.config.replies.store_failed, 451)

@@ -17,7 +17,7 @@ if __name__ == "__main__":
 from pysmtpd.callbacks import ConfigurationError
 from pysmtpd.drivers import frames
 from pysmtpd.drivers.tcl import Outcome, TclEngine, overrides_from_environment
-from pysmtpd.drivers.tcl_values import list_element, tcl_value
+from pysmtpd.drivers.tcl_values import list_element, list_octets, tcl_value
 
 _READ_SIZE = 1 << 20
 #: Chunks of this size and more are counted by the Tcl side and taken back with TAKEN, so that a client cannot run ahead.
@@ -167,11 +167,11 @@ class Child:
                         self.flush()
                         due = self._engine.resolve(number)
                     case "log":
-                        self.send(frames.LOG, number, tcl_value(argument).encode("latin-1", "replace"))
+                        self.send(frames.LOG, number, list_octets(tcl_value(argument)))
                     case "tls":
-                        self.send(frames.TLS, number, tcl_value(argument).encode("latin-1", "replace"))
+                        self.send(frames.TLS, number, list_octets(tcl_value(argument)))
                     case "state":
-                        self.send(frames.STATE, number, tcl_value(argument).encode("latin-1", "replace"))
+                        self.send(frames.STATE, number, list_octets(tcl_value(argument)))
                     case "close":
                         self.send(frames.CLOSE, number, b"")
 
@@ -184,10 +184,10 @@ class Child:
         acceptance = live.session.acceptance.decode("ascii")
         head = f"{kind} {list_element(tcl_value(changes))} {list_element(acceptance)} {int(more)}"
         if isinstance(value, bytes):
-            header = head.encode("latin-1", "replace")
+            header = list_octets(head)
             self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + value)
         else:
-            self.send(frames.ASK, number, f"{head} {list_element(tcl_value(value))}".encode("latin-1", "replace"))
+            self.send(frames.ASK, number, list_octets(f"{head} {list_element(tcl_value(value))}"))
 
     def _watch(self) -> None:
         """Before Python callbacks run: see to it that one that never returns does not outlive the script."""

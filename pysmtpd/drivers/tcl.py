@@ -52,6 +52,7 @@ from pysmtpd.core import (
     Log,
     Question,
     Refuse,
+    RefuseSome,
     Session,
     StartTls,
     TlsReport,
@@ -59,7 +60,7 @@ from pysmtpd.core import (
 )
 from pysmtpd.core.config import STOCK_BANNER
 from pysmtpd.core.data import Content
-from pysmtpd.drivers.tcl_values import tcl_value
+from pysmtpd.drivers.tcl_values import list_elements, tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ _YES: Final = Accept()
 _NO_QUESTIONS = frozenset((Log, Close, StartTls))
 #: The items of a session's state that scripts read, by their names in the stock package.
 _STATE = ("domain", "from", "to", "options", "id", "access")
+#: The ones that only a session with our options has: who the client is behind a proxy and by AUTH, parameters of MAIL and RCPT.
+_OWN_STATE = ("client_addr", "client_port", "user", "parameters", "recipient_parameters")
 
 #: An errorCode that chooses the reply to a message: the code itself, or the last of two words, the first being SMTP.
 _DELIVERY_CODE = re.compile(r"(?:SMTP )?([245]\d\d)\Z")
@@ -279,6 +282,10 @@ class TclEngine:
         """A script's callback has ended otherwise: with a Tcl return code, a result and an errorCode."""
         live = self.sessions.get(key)
         delivers = live is not None and isinstance(live.session.question, Deliver)
+        if delivers and error_code.startswith("SMTP RECIPIENTS "):
+            refused = _refused_recipients(error_code)
+            if refused:
+                return self._go_on(key, RefuseSome(refused))
         chosen = (_DELIVERY_CODE if delivers else _CODE).match(error_code)
         return self._go_on(key, Refuse(text, int(chosen[1]) if chosen else None))
 
@@ -410,13 +417,14 @@ class TclEngine:
 class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "holds", "session", "unread")
+    __slots__ = ("_told", "_told_of_ours", "holds", "session", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.holds = False  #: Tcl may hold replies back, to go out with the next ones
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
+        self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())
 
     def changes(self) -> tuple[object, ...]:
         """Return what changed in the session since the last call, as a flat tuple of names and values."""
@@ -427,7 +435,20 @@ class Live:
         for name, new, old in zip(_STATE, now, before, strict=True):
             if new != old:
                 changed += name, new
+        if session.config.offered or session.config.proxy:
+            changed += self._changes_of_ours()
         return tuple(changed)
+
+    def _changes_of_ours(self) -> list[object]:
+        session = self.session
+        each = session.envelope.recipient_parameters if session.recipient_parameters else ()
+        now = (session.client, session.port, session.user or "", dict(session.parameters), each)
+        before, self._told_of_ours = self._told_of_ours, now
+        changed: list[object] = []
+        for name, new, old in zip(_OWN_STATE, now, before, strict=True):
+            if new != old:
+                changed += name, tcl_value(new)
+        return changed
 
     def message(self) -> tuple[object, ...]:
         """Return what Tcl is told of a message on its way, or reset; of one that came it was told already."""
@@ -450,6 +471,21 @@ def _value_of(question: Question) -> object:
             return address
         case _:
             return ""
+
+
+def _refused_recipients(error_code: str) -> dict[str, Refuse]:
+    """Read the errorCode ``SMTP RECIPIENTS {address {code text} ...}``; what is not like that refuses nobody by itself."""
+    try:
+        words = list_elements(list_elements(error_code)[2])
+        refusals = {}
+        for address, refusal in zip(words[::2], words[1::2], strict=True):
+            code, text = (*list_elements(refusal), "", "Refused")[:2]
+            chosen = _DELIVERY_CODE.match(code)
+            path = f"<{address.removeprefix('<').removesuffix('>')}>"
+            refusals[path] = Refuse(text, int(chosen[1]) if chosen and code[0] in "45" else None)
+    except (ValueError, IndexError):
+        return {}
+    return refusals
 
 
 def _calls_python(words: list[str]) -> bool:

@@ -9,8 +9,8 @@ from pysmtpd.core.grammar import Pattern
 _PLAIN = re.compile(r"[^\s{}\[\]$\";\\#\x00\x85\xa0][^\s{}\[\]$\";\\\x00\x85\xa0]*\Z")
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 _SPECIAL = re.compile(r'[\s{}\[\]$";\\#\x85\xa0]')
-#: What braces around an element would not keep as it is, or might not.
-_UNFIT_FOR_BRACES = re.compile(r"[{}\\]")
+#: What braces around an element would not keep as it is, or might not; and what may have to become an escape.
+_UNFIT_FOR_BRACES = re.compile(r"[{}\\\u0100-\U0010ffff]")
 
 
 def list_element(text: str) -> str:
@@ -43,6 +43,20 @@ def tcl_value(value: Any) -> str:
             return tcl_value([part for pair in value.items() for part in pair])
         case _:
             return str(value)  # an instance of a class derived from str, too
+
+
+def list_octets(text: str) -> bytes:
+    """Return a Tcl list as one octet for each character: what does not fit becomes an escape, undone when the list is read."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return re.sub("[^\\x00-\\xff]", _escaped, text).encode("latin-1")
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    # Tcl 8.6 knows no more than 16 bits: what is above them is two, as its interpreter in tkinter has it, too.
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
 
 
 _BACKSLASHED: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}

@@ -158,3 +158,101 @@ def test_a_secret_that_is_no_list_is_not_shown(script):
     with pytest.raises(TclError) as caught:
         script.eval("smtpd::configure -auth_users {anna hush bob}")
     assert str(caught.value) == "-auth_users is something else: must be user names and their secrets"
+
+
+# ---- extensions, from a script
+
+MAIL = "Subject: x\r\n\r\nhello\r\n"
+
+
+def test_parameters_are_in_the_state_of_the_session(script):
+    script.eval("""
+        proc got {from to lines} {
+            upvar 1 channel channel
+            puts [list $from $to [smtpd::state $channel parameters] [lindex [smtpd::state $channel recipient_parameters] 1]]
+        }
+        smtpd::configure -profile rfc5321 -deliver got
+    """)
+    with script.client() as client:
+        client.hello()
+        client.command("MAIL FROM:<a@b.example> RET=HDRS ENVID=a+2Bb", 250)
+        client.command("RCPT TO:<c@d.example>", 250)
+        client.command("RCPT TO:<e@f.example> NOTIFY=NEVER", 250)
+        client.send("BDAT 21 LAST\r\n" + MAIL)
+        client.expect(250)
+        script.wait_printed("<a@b.example> {<c@d.example> <e@f.example>} {RET HDRS ENVID a+2Bb} {NOTIFY NEVER}")
+        client.mail()
+        script.wait_printed("<a@example.org> <b@example.org> {} {}")
+
+
+def test_an_international_address_is_text(script):
+    script.eval("""
+        proc check {address} {puts "<$address> [string length $address]"}
+        proc got {from to lines} {puts [list $from $to [encoding convertfrom utf-8 [lindex $lines 0]]]}
+        fconfigure stdout -encoding utf-8
+        smtpd::configure -profile rfc5321 -validate_sender check -validate_recipient check -deliver got
+    """)
+    with script.client() as client:
+        client.hello()
+        client.command("MAIL FROM:<é@b.example> SMTPUTF8".encode(), 250)
+        script.wait_printed("<é@b.example> 11")
+        client.command("RCPT TO:<用户@例子.example>".encode(), 250)
+        script.wait_printed("<用户@例子.example> 13")
+        client.command("DATA", 354)
+        client.send(MAIL + ".\r\n")
+        client.expect(250)
+        script.wait_printed("<é@b.example> <用户@例子.example> {Return-Path: <é@b.example>}")
+
+
+def test_lmtp_has_a_reply_for_each_recipient(script):
+    script.eval("""
+        proc got {from to lines} {
+            return -code error -errorcode {SMTP RECIPIENTS {<c@d.example> {452 {mailbox full}} e@f.example {}}} "not all"
+        }
+        smtpd::configure -profile rfc5321 -lmtp 1 -deliver got
+    """)
+    with script.client() as client:
+        client.expect(220)
+        client.command("EHLO x", 500)
+        client.command("LHLO x", 250)
+        client.command("MAIL FROM:<a@b.example>", 250)
+        for recipient in ("c@d.example", "e@f.example", "g@h.example"):
+            client.command(f"RCPT TO:<{recipient}>", 250)
+        client.command("DATA", 354)
+        client.send(MAIL + ".\r\n")
+        replies = [client.reply() for _ in range(3)]
+        assert [reply.code for reply in replies] == [452, 554, 250]
+        assert replies[0].text == "mailbox full"
+
+
+def test_a_proxy_says_who_the_client_is(script):
+    script.eval("""
+        proc check {address} {
+            upvar 1 channel channel
+            puts [list $address [smtpd::state $channel client_addr] [smtpd::state $channel client_port]]
+        }
+        smtpd::configure -proxy 1 -validate_host check
+    """)
+    with script.client() as client:
+        client.send("PROXY TCP4 203.0.113.7 192.0.2.5 56324 25\r\n")
+        client.expect(220)
+        script.wait_printed("203.0.113.7 203.0.113.7 56324")
+        client.quit()
+    with script.client() as client:
+        client.send("HELO x\r\n")
+        client.expect(421)
+        client.expect_end()
+
+
+def test_chunks_and_their_limit(script):
+    script.eval(
+        "proc got {from to lines} {puts [lindex $lines end]}; smtpd::configure -profile rfc5321 -deliver got -size_limit 1000"
+    )
+    with script.client() as client:
+        client.hello()
+        client.send("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 3\r\nabcBDAT 2 LAST\r\nde")
+        client.expect(250, 250, 250, 250)
+        script.wait_printed("abcde")
+        client.send("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 100000 LAST\r\n" + "x" * 100_000)
+        client.expect(250, 250, 552)
+        client.quit()
