@@ -32,6 +32,9 @@ _ACCEPTS: Final = 16
 #: What accept fails with when the process or the system has nothing left to give.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+#: Seconds for which it is not said again that there is nothing left.
+_SILENCE: Final = 60.0
+
 #: Seconds that the end of the program waits for callbacks that still run.
 _PATIENCE: Final = 1.0
 
@@ -243,7 +246,6 @@ class _Listener:
                 if error.errno in _EXHAUSTED:
                     self._loop.pause_accepting(self, error)
                 return
-            self._loop.exhausted = False
             try:
                 self._prepare(connected)
                 Connection(self._loop, connected, peer)
@@ -299,7 +301,7 @@ class Loop:
         self.poller = poller if poller is not None else _new_poller()
         self.buffer = memoryview(bytearray(READ_SIZE))  #: where bytes are received: emptied before the next socket is read
         self.now = monotonic()  #: when the selector returned last
-        self.exhausted = False  #: there were no descriptors left when the last client was to be let in
+        self._complained = -_SILENCE  # when it was last said that there is nothing left to let clients in with
         self._handlers: dict[int, Connection | _Listener | _Waker] = {}
         self._listeners: dict[socket.socket, _Listener] = {}
         self._paused: list[_Listener] = []
@@ -365,8 +367,8 @@ class Loop:
 
     def pause_accepting(self, listener: _Listener, error: OSError) -> None:
         """Let no more clients in for now: there is nothing to hold them with."""
-        if not self.exhausted:
-            self.exhausted = True
+        if self.now - self._complained > _SILENCE:
+            self._complained = self.now
             self.service.warn(f"cannot accept connections, will try again: {error.strerror}")
         self._paused.append(listener)
         self.poller.modify(listener.descriptor, 0)
@@ -396,8 +398,8 @@ class Loop:
             events = poll(pause if live or self._paused else None)
             now = self.now = monotonic()
             for descriptor, mask in events:
-                handler = handlers.get(descriptor)
-                if handler is not None:
+                if descriptor in handlers:  # else closed, in this very round
+                    handler = handlers[descriptor]
                     try:
                         handler.ready(mask)
                     except Exception as error:
