@@ -1,9 +1,19 @@
 """Fixtures shared by all tests."""
 
+import gc
+
 import pytest
 from tclsh import Script
 
 import pysmtpd.api
+from pysmtpd.installed import InstalledServer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def interpreters_end_in_their_own_thread():
+    """Tcl ends the process when an interpreter of tkinter's is collected by another thread than the one that made it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -12,6 +22,9 @@ def default_server(monkeypatch):
     monkeypatch.setattr(pysmtpd.api, "_server", None)
     yield pysmtpd
     pysmtpd.stop()
+    if isinstance(pysmtpd.api._server, InstalledServer):
+        pysmtpd.api._server = None
+        gc.collect()
 
 
 def _server_of(shell, tmp_path):
