@@ -11,6 +11,7 @@ from pysmtpd.drivers.tk import TkLink
 from pysmtpd.options import OWN_OPTIONS, read
 
 _CALL = "::pysmtpd::call"
+_MAY_BE_FUNCTIONS = (*CALLBACK_OPTIONS, "command", "password")
 
 
 class ListeningChannel:
@@ -66,7 +67,7 @@ class InstalledServer:
     def _tcl_value(self, name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
             return tuple(word for pair in value.items() for word in pair)
-        if name not in CALLBACK_OPTIONS or isinstance(value, str | list | tuple):
+        if name not in _MAY_BE_FUNCTIONS or isinstance(value, str | list | tuple):
             return value
         if value is None:
             return ""
@@ -77,7 +78,7 @@ class InstalledServer:
         value = self._call("smtpd::cget", option)
         if option.lstrip("-") == "socket":
             return ListeningChannel(self._tk, str(value))
-        if option.lstrip("-") in CALLBACK_OPTIONS:
+        if option.lstrip("-") in _MAY_BE_FUNCTIONS:
             words = self._tk.splitlist(value)
             if len(words) == 2 and words[0] == _CALL:
                 return self._engine.function_named(words[1])

@@ -14,7 +14,7 @@ from pysmtpd.core.events import Verdict
 from pysmtpd.core.profile import PROFILES, QUIRKS
 from pysmtpd.core.settings import EXTENSIONS, MECHANISMS
 from pysmtpd.drivers.tcl_values import list_elements
-from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
+from pysmtpd.tls_options import CERTIFICATES, MODES, TLS_OPTIONS, TlsOptions
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
@@ -73,6 +73,8 @@ FLAG = Kind("True or False", lambda value: isinstance(value, bool), _read_flag)
 LINE = Kind("a string of a single line", _single_line)
 PROFILE = Kind(f"one of {', '.join(PROFILES)}", lambda value: isinstance(value, str) and value in PROFILES)
 LEVEL = Kind(f"one of {', '.join(LOG_LEVELS)} or none", lambda value: isinstance(value, str) and value in (*LOG_LEVELS, "none"))
+TLS_MODE = Kind(f"one of {', '.join(MODES)}", MODES.__contains__)
+CERTIFICATE = Kind(f"one of {', '.join(CERTIFICATES)}", CERTIFICATES.__contains__)
 COUNT = Kind("a number from 1 up", _at_least(1), int)
 COUNT_OR_NONE = Kind("a number from 1 up, or 0 for no limit", _at_least(0), int)
 SECONDS_OR_NONE = Kind("a number of seconds, or 0 for no limit", _duration, _read_number)
@@ -108,6 +110,9 @@ OWN_OPTIONS: Mapping[str, Option] = {
     "auth_mechanisms": Option(MECHANISM_NAMES, "the mechanisms of AUTH that are offered"),
     "auth_required": Option(FLAG, "take no mail before the client has logged in"),
     "auth_require_tls": Option(FLAG, "let nobody log in while the connection is in clear text"),
+    "tls": Option(TLS_MODE, "starttls: offer STARTTLS (RFC 3207); implicit: TLS from the first octet (RFC 8314)"),
+    "require_tls": Option(FLAG, "take no mail while the connection is in clear text"),
+    "certificate": Option(CERTIFICATE, "the test certificate to serve with where there is none of one's own"),
     **{name: Option(FLAG, f"offer {keyword} (RFC {rfc})") for name, (keyword, rfc, *_) in EXTENSIONS.items()},
     **{name: Option(FLAG, f"quirk of the stock package: {name.replace('_', ' ')}") for name in QUIRKS},
 }
@@ -168,7 +173,7 @@ class Options:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all options."""
-        return (*CALLBACK_OPTIONS, *OPTIONS, *TLS_OPTIONS)
+        return tuple(dict.fromkeys((*CALLBACK_OPTIONS, *OPTIONS, *TLS_OPTIONS)))
 
     def get(self, name: str) -> Any:
         """Return an option's value; None for a callback that is not set. Raises ConfigurationError naming the options."""

@@ -9,7 +9,9 @@ from pysmtpd.core import Config
 if TYPE_CHECKING:
     from pysmtpd.core.tls import Context
 
-_MODES = ("off", "starttls", "implicit")
+MODES = ("off", "starttls", "implicit")
+#: The test certificates for servers, by name; :mod:`pysmtpd.certificates` has them.
+CERTIFICATES = ("localhost", "expired", "wrong-host", "self-signed")
 _DEFAULTS: Mapping[str, Any] = {
     "tls": "off",  # ours: off, starttls, or implicit (RFC 8314, 3.3)
     "require_tls": False,  # ours: no mail in the clear: 530
@@ -108,11 +110,9 @@ def _check(name: str, value: Any) -> None:
         return
     _require(isinstance(value, str), name, value, "a string")
     if name == "tls":
-        _require(value in _MODES, name, value, f"one of {', '.join(_MODES)}")
+        _require(value in MODES, name, value, f"one of {', '.join(MODES)}")
     if name == "certificate":
-        from pysmtpd.certificates import SERVER_CERTIFICATES
-
-        _require(value in SERVER_CERTIFICATES, name, value, f"one of {', '.join(SERVER_CERTIFICATES)}")
+        _require(value in CERTIFICATES, name, value, f"one of {', '.join(CERTIFICATES)}")
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:

@@ -78,10 +78,12 @@ proc ::pysmtpd::CheckTls {before} {
 #   Return the options for TLS as the engine takes them.
 #
 proc ::pysmtpd::TlsSettings {} {
-    set settings {}
-    if {!$::smtpd::options(usetls)} {
+    variable own
+    set usetls $::smtpd::options(usetls)
+    if {!$usetls && (![dict exists $own tls] || [dict get $own tls] eq "off")} {
         return {}
     }
+    set settings [list tls usetls text $usetls]
     dict for {option value} $::smtpd::options(tlsopts) {
         if {$value eq ""} {
             continue

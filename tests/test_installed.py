@@ -1,11 +1,16 @@
 """The server of an interpreter, seen from Python."""
 
+import smtplib
+import ssl
+import threading
 import tkinter
 import types
 
 import pytest
+from smtp_client import DEADLINE
 
 from pysmtpd import ConfigurationError
+from pysmtpd.certificates import CA
 from pysmtpd.installed import InstalledServer
 
 
@@ -99,3 +104,24 @@ def test_a_module_of_callbacks_can_be_given(interpreter):
 def test_an_interpreter_that_has_a_smtpd_is_refused(interpreter, server):
     with pytest.raises(RuntimeError, match="smtpd 1.5 is loaded in this interpreter already"):
         InstalledServer(interpreter)
+
+
+def test_tls_has_python_functions_too(interpreter, server):
+    """In Tcl, -command and -password are command prefixes."""
+    told = []
+    server.configure({"tls": "starttls", "command": lambda *words: told.append(words), "password": lambda: "unused"})
+    server.configure({"request": True, "ssl3": False})
+    assert server.cget("tls") == "starttls"
+    assert callable(server.cget("command"))
+    port = server.start("127.0.0.1", 0).getsockname()[1]
+
+    def talk():
+        with smtplib.SMTP("localhost", port, timeout=DEADLINE) as client:
+            client.starttls(context=ssl.create_default_context(cafile=CA))
+            client.noop()
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    while thread.is_alive():
+        interpreter.tk.dooneevent(2)  # do not wait: the client's thread may be gone by then
+    assert [words[0] for words in told] == ["info", "info", "info"]

@@ -7,6 +7,7 @@ import pytest
 
 import pysmtpd
 from pysmtpd.certificates import CA, CLIENT, LOCALHOST, SERVER_CERTIFICATES
+from pysmtpd.tls_options import CERTIFICATES
 
 
 @pytest.fixture
@@ -23,6 +24,10 @@ def serve():
     yield start
     for server in servers:
         server.close()
+
+
+def test_the_test_certificates_go_by_their_names():
+    assert tuple(SERVER_CERTIFICATES) == CERTIFICATES
 
 
 def send(client):

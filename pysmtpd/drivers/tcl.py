@@ -62,6 +62,7 @@ from pysmtpd.core.config import STOCK_BANNER
 from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl_values import list_elements, tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
+from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
 
 if TYPE_CHECKING:
     from pysmtpd.drivers.tcl_mime import Mime
@@ -75,6 +76,7 @@ Outcome: TypeAlias = bytes | Actions
 
 _YES: Final = Accept()
 _NO_QUESTIONS = frozenset((Log, Close, StartTls))
+_TLS_FLAGS = ("usetls", "request", "require")
 #: The items of a session's state that scripts read, by their names in the stock package.
 _STATE = ("domain", "from", "to", "options", "id", "access")
 #: The ones that only a session with our options has: who the client is behind a proxy and by AUTH, parameters of MAIL and RCPT.
@@ -103,7 +105,7 @@ class TclEngine:
         self._python: dict[str, Callback] = {}
         self._asked_in_python: set[str] = set()
         self._handles: dict[str, Callback] = {"mime": self._mime}
-        self._tls: dict[str, str] = {}
+        self._tls: tuple[dict[str, str], dict[str, Any]] = ({}, {})
         self._parts: Mime | None = None
         self._choose_callbacks()
 
@@ -178,6 +180,7 @@ class TclEngine:
                     tls[current] = value
                 case "value":
                     chosen[current] = read(current, value)
+        own_tls = {name: chosen.pop(name) for name in TLS_OPTIONS if name in chosen}
         config.choose(chosen)
         config.hand_over(frozenset(commands), frozenset(scripted))
         config.extend(extensions)
@@ -187,22 +190,20 @@ class TclEngine:
         }
         self._scripted = {option for option, words in prefixes.items() if words and option not in self._configured}
         self._choose_callbacks()
-        self._use_tls(tls)
+        self._use_tls(tls, own_tls)
 
-    def _use_tls(self, options: dict[str, str]) -> None:
-        """Serve with these options of Tcl's tls package. Raises ConfigurationError that names the file that is wrong."""
-        if options == self._tls:
+    def _use_tls(self, stock: dict[str, str], own: dict[str, Any]) -> None:
+        """Serve with these options of Tcl's tls package, and ours. Raises ConfigurationError naming the file that is wrong."""
+        if (stock, own) == self._tls:
             return
+        values: dict[str, Any] = {name: value == "1" if name in _TLS_FLAGS else value for name, value in stock.items()}
         # As in the stock package, half a certificate is none: STARTTLS is then answered 454.
-        if options.get("certfile") and options.get("keyfile"):
-            from pysmtpd.tls_options import TlsOptions
-
-            values: dict[str, Any] = {"usetls": True, **options}
-            values.update({name: options[name] == "1" for name in ("request", "require") if name in options})
-            TlsOptions().changed(values).put_into(self.config, offered=False)
-        else:
+        if not own and not (stock.get("certfile") and stock.get("keyfile")):
             self.config.use_tls(None)
-        self._tls = options
+        else:
+            # With -usetls, the script's own lists say whether STARTTLS is offered.
+            TlsOptions().changed({**values, **own}).put_into(self.config, offered=own.get("tls") == "starttls")
+        self._tls = stock, own
 
     def option(self, name: str) -> tuple[str, ...]:
         """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""
@@ -210,7 +211,7 @@ class TclEngine:
             return "ok", ""
         if name not in OWN_OPTIONS:
             return "error", f'unknown option "-{name}": must be one of -{", -".join(OWN_OPTIONS)}', "PYSMTPD OPTION"
-        return "ok", tcl_value(self.config.value(name))
+        return "ok", tcl_value(TlsOptions().get(name) if name in TLS_OPTIONS else self.config.value(name))
 
     def _bound(self, words: list[str]) -> Callback:
         function, *arguments = self.function_named(words[0]), *words[1:]

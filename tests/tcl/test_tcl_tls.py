@@ -137,6 +137,8 @@ def test_a_bad_file_is_an_error_of_configure_while_the_server_runs(serve):
         ("-require maybe", '-require is "maybe": must be 0 or 1'),
         ("-ssl3 new", '-ssl3 is "new": must be 0 or 1'),
         ("-usetls maybe", 'expected boolean value but got "maybe"'),
+        ("-tls on", '-tls is "on": must be one of off, starttls, implicit'),
+        ("-require_tls 1", "-require_tls is True, and tls is 'off': must be 'starttls' or 'implicit' then"),
         (f"-usetls 1 {PAIR} -cipher NONSENSE", 'cipher is "NONSENSE": must be a list of OpenSSL cipher suites'),
     ],
 )
@@ -145,6 +147,39 @@ def test_a_wrong_value_is_an_error_of_configure(serve, words, message):
     with pytest.raises(TclError, match=message):
         server.eval(f"smtpd::configure {words}")
     assert server.eval("list $smtpd::options(usetls) $smtpd::options(tlsopts)") == "0 {}"
+
+
+# Ours
+
+
+def test_tls_needs_no_set_up_with_our_option(serve):
+    server = serve("smtpd::configure -tls starttls -require_tls 1")
+    with smtplib.SMTP(*server.address, timeout=DEADLINE) as client:
+        client.ehlo("client.example")
+        assert client.mail("a@b.example") == (530, b"Must issue a STARTTLS command first")
+        client.starttls(context=context())
+        assert client.sendmail(*MAIL) == {}
+
+
+def test_implicit_tls(serve):
+    server = serve("smtpd::configure -tls implicit -profile rfc5321\n" + DELIVER)
+    with smtplib.SMTP_SSL(*server.address, context=context(), timeout=DEADLINE) as client:
+        assert client.sendmail(*MAIL) == {}
+    server.wait_printed("version=TLSv1.3 cipher=")
+
+
+def test_implicit_tls_with_a_certificate_of_ones_own(serve):
+    server = serve(f"smtpd::configure {PAIR} -tls implicit -certificate expired")
+    with smtplib.SMTP_SSL(*server.address, context=context(), timeout=DEADLINE) as client:
+        assert client.noop()[0] == 250
+    assert server.eval("list [smtpd::cget -tls] [smtpd::cget -certificate] [smtpd::cget -require_tls]") == "implicit expired 0"
+
+
+@pytest.mark.parametrize("options", ["-tls starttls", "-usetls 1"])
+def test_a_bad_test_certificate(serve, options):
+    server = serve(f"smtpd::configure {options} -certificate expired -loglevel emergency")
+    with smtplib.SMTP(*server.address, timeout=DEADLINE) as client, pytest.raises(ssl.SSLError, match="expired"):
+        client.starttls(context=context())
 
 
 # -password
