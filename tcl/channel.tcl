@@ -4,7 +4,7 @@
 # what there is to do by calling Perform (or Ask, for a question), once per action.
 
 namespace eval ::pysmtpd {
-    # Live sessions. Tcl 8.6 waits with select(), which cannot hold more than 1024 descriptors: one more ends the process.
+    # Live sessions, when there is room for so many.
     variable max_sessions [expr {[package vsatisfies [package provide Tcl] 9-] ? 100000 : 960}]
 
     variable serial 0
@@ -33,13 +33,13 @@ proc ::pysmtpd::Open {channel address port} {
     variable max_sessions
     catch {chan configure $channel -nodelay 1} ;# from Tcl 8.7 on
     chan configure $channel -blocking 0 -buffering none -translation binary -buffersize 65536
-    if {[array size channels] >= $max_sessions} {
+    if {[array size channels] >= $max_sessions || ![HasRoom]} {
         TurnAway $channel
         return
     }
     link::look
     if {[catch {link::ready} message]} {
-        ::smtpd::Log error $message
+        Note error $message
         TurnAway $channel
         return
     }
@@ -113,7 +113,7 @@ proc ::pysmtpd::Perform {number action argument} {
             Hold $number $argument
         }
         log {
-            ::smtpd::Log {*}$argument
+            Note {*}$argument
         }
         tls {
             Encrypted $number $argument
@@ -132,15 +132,26 @@ proc ::pysmtpd::Perform {number action argument} {
         }
         lost {
             # The connection broke: what was unfinished stays unfinished.
-            ::smtpd::Log error $argument
+            Note error $argument
             Drop $number
         }
         broken {
-            ::smtpd::Log error "the engine failed: $argument"
+            Note error "the engine failed: $argument"
             set channel $channels($number)
             Forget $number
             TurnAway $channel
         }
+    }
+}
+
+# ::pysmtpd::Note --
+#
+#   Write to the log. One that fails is the script's affair, and an error in the background: no session depends on it.
+#
+proc ::pysmtpd::Note {level text} {
+    if {[catch {::smtpd::Log $level $text} message settings]} {
+        # tclint-disable-next-line command-args
+        after 0 [list {*}[interp bgerror {}] $message $settings]
     }
 }
 
@@ -159,7 +170,7 @@ proc ::pysmtpd::Write {number bytes} {
         unset held($number)
     }
     if {[catch {puts -nonewline $channels($number) $bytes} message]} {
-        ::smtpd::Log error $message
+        Note error $message
         Drop $number
     }
 }
@@ -300,21 +311,7 @@ proc ::pysmtpd::Finish {number} {
         catch {close $channel}
         return
     }
-    catch {close $channel write}
-    # tclint-disable-next-line command-args
-    set timer [after 2000 [list catch [list close $channel]]]
-    chan event $channel readable [list ::pysmtpd::Discard $channel $timer]
-}
-
-# ::pysmtpd::Discard --
-#
-#   Read and forget, to the end. The timer that would have ended it goes with the channel: another one may have its name soon.
-#
-proc ::pysmtpd::Discard {channel timer} {
-    if {[catch {read $channel 65536}] || [eof $channel]} {
-        after cancel $timer
-        catch {close $channel}
-    }
+    Linger $channel
 }
 
 # ::pysmtpd::TurnAway --

@@ -462,7 +462,7 @@ proc ::pysmtpd::link::Answer {number question} {
         }
     }
     if {$::pysmtpd::changed && [catch {ready} message]} {
-        ::smtpd::Log error $message
+        ::pysmtpd::Note error $message
     }
     if {$verdict eq ""} {
         Send 9 $number {}
@@ -522,7 +522,7 @@ proc ::pysmtpd::link::Gone {{which {}}} {
         }
     }
     if {[llength $numbers]} {
-        ::smtpd::Log error "the Python engine has ended; [llength $numbers] session(s) are closed with it"
+        ::pysmtpd::Note error "the Python engine has ended; [llength $numbers] session(s) are closed with it"
     }
     foreach number $numbers {
         ::pysmtpd::Release $number
@@ -544,7 +544,7 @@ proc ::pysmtpd::link::Again {number request} {
         return
     }
     if {[catch {ready} message]} {
-        ::smtpd::Log error $message
+        ::pysmtpd::Note error $message
         End $number
         return
     }
@@ -613,7 +613,7 @@ proc ::pysmtpd::link::Look {before stopped} {
 #
 proc ::pysmtpd::link::Kill {} {
     variable pipe
-    ::smtpd::Log error "the Python engine (process [pid $pipe]) has been stopped, and is ended"
+    ::pysmtpd::Note error "the Python engine (process [pid $pipe]) has been stopped, and is ended"
     catch {exec kill -KILL {*}[pid $pipe]}
 }
 
@@ -668,7 +668,7 @@ proc ::pysmtpd::link::readable {number channel} {
         ::pysmtpd::Drain $number $channel
     } elseif {[catch {Receive $number $channel} message]} {
         # The connection broke: what was unfinished stays unfinished.
-        ::smtpd::Log error $message
+        ::pysmtpd::Note error $message
         ::pysmtpd::Drop $number
     }
 }

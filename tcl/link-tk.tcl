@@ -42,7 +42,7 @@ proc ::pysmtpd::link::opened {number address port channel} {
 #
 proc ::pysmtpd::link::readable {number channel} {
     if {$::pysmtpd::changed && [catch {ready} message]} {
-        ::smtpd::Log error $message
+        ::pysmtpd::Note error $message
         ::pysmtpd::Drop $number
         return
     }

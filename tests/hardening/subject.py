@@ -31,6 +31,10 @@ proc keep {sender recipients data} {
     set ::last [list $sender $recipients $data]
 }
 proc bgerror message {puts "background error: $message"; flush stdout}
+proc look token {
+    mime::getproperty $token
+    mime::getheader $token
+}
 proc raise args {error "no such luck"}
 proc raise_code args {error "come back" {} {SMTP 451}}
 proc raise_nonsense_code args {error "odd" {} "\\{ unbalanced 999 250"}
