@@ -24,7 +24,7 @@ def main() -> int:
         print("\n".join(suite.update_all([load(FOLDER / f"{name}.txt") for name in chosen if "/" not in name])))
         return 0
     targets = arguments.target or list(WITHOUT_TCLLIB if arguments.without_tcllib else TARGETS)
-    results = suite.run(targets, chosen, arguments.piece)
+    results = suite.run(targets, chosen, arguments.piece, arguments.pipelined)
     _table(results, targets)
     for result in results:
         if result.status == "DIFF" or (arguments.verbose and result.status == "pending"):
@@ -40,6 +40,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-t", "--target", action="append", choices=list(ALL_TARGETS), help="default: all with tcllib")
     parser.add_argument("--without-tcllib", action="store_true", help="the Tcl targets with tcllib hidden from them")
     parser.add_argument("-u", "--update", action="store_true", help="rewrite expectations from the stock package")
+    parser.add_argument("--pipelined", action="store_true", help="clients send commands in groups, where RFC 2920 lets them")
     parser.add_argument("--piece", type=int, default=0, metavar="N", help="clients send N octets at a time")
     parser.add_argument("-v", "--verbose", action="store_true", help="print the sessions that agree, too")
     return parser.parse_args()

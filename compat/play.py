@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from compat.targets import Record, Server
 from compat.text import escape, unescape
-from compat.transcript import Line, Step, Transcript
+from compat.transcript import Line, Step, Transcript, pipelined
 from pysmtpd.certificates import CA, CLIENT, SELF_SIGNED
 
 #: Seconds that a step may take before the rest of the transcript is given up.
@@ -267,12 +267,12 @@ def render(record: Record) -> list[str]:
 
 
 def play(
-    transcript: Transcript, target: str, server: Server, learn: bool = False, piece: int = 0
+    transcript: Transcript, target: str, server: Server, learn: bool = False, piece: int = 0, pipeline: bool = False
 ) -> list[tuple[Step, list[str]]]:
     """Each step with its actual lines, and a last step for what came after the end of the transcript."""
     player = Player(server, target, learn, piece)
     played: list[tuple[Step, list[str]]] = []
-    *steps, last = transcript.steps()
+    *steps, last = pipelined(transcript.steps()) if pipeline else transcript.steps()
     for step in steps:
         try:
             played.append((step, player.step(step)))

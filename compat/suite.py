@@ -40,18 +40,20 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.txt")) + list(scripts.CASES)
 
 
-def run(targets: Iterable[str] = tuple(TARGETS), chosen: Sequence[str] | None = None, piece: int = 0) -> list[Result]:
+def run(
+    targets: Iterable[str] = tuple(TARGETS), chosen: Sequence[str] | None = None, piece: int = 0, pipeline: bool = False
+) -> list[Result]:
     """A result for each name and target, in the order of the names.
 
     A target's transcripts are dealt to a few servers, which play them one after the other. `piece` is the number of
-    octets that clients send at a time; 0 is a whole segment.
+    octets that clients send at a time; 0 is a whole segment. With `pipeline`, commands are sent in groups where a client may.
     """
     wanted = list(names() if chosen is None else chosen)
     targets = list(targets)
     loaded = [load(FOLDER / f"{name}.txt") for name in wanted if not _is_script(name)]
     hands = [(target, loaded[first::SERVERS]) for target in targets for first in range(SERVERS)]
     with ThreadPoolExecutor(max(1, len(hands))) as pool:
-        played = pool.map(lambda hand: _run_in_turn(hand[0], hand[1], piece), hands)
+        played = pool.map(lambda hand: _run_in_turn(hand[0], hand[1], piece, pipeline), hands)
         compared = pool.map(lambda name: [_run_script(name, target) for target in targets], filter(_is_script, wanted))
         done = [*played, *compared]
     found = {(result.name, result.target): result for results in done for result in results}
@@ -77,12 +79,12 @@ def _run_script(name: str, target: str) -> Result:
     return Result(name, target, "ok" if wanted == actual else unequal, wanted, actual)
 
 
-def _run_in_turn(target: str, transcripts: Sequence[Transcript], piece: int) -> list[Result]:
+def _run_in_turn(target: str, transcripts: Sequence[Transcript], piece: int, pipeline: bool) -> list[Result]:
     """Play the transcripts on one server of the target, or on a fresh one after anything but success."""
     results: list[Result] = []
     with Pool(target) as pool:
         for transcript in transcripts:
-            result = _run_one(pool, transcript, piece)
+            result = _run_one(pool, transcript, piece, pipeline)
             results.append(result)
             if result.status == "DIFF":
                 pool.drop()
@@ -126,7 +128,7 @@ class Pool:
         return self._server.finish() if self._server is not None and self.target != "stock" else []
 
 
-def _run_one(pool: Pool, transcript: Transcript, piece: int) -> Result:
+def _run_one(pool: Pool, transcript: Transcript, piece: int, pipeline: bool) -> Result:
     """Play one transcript and compare."""
     target = pool.target
     role = ALL_TARGETS[target].role
@@ -139,7 +141,7 @@ def _run_one(pool: Pool, transcript: Transcript, piece: int) -> Result:
     except ServerError as failure:
         pool.failed = pool.failed or f"did not start for {transcript.name} either"
         return Result(transcript.name, target, "DIFF", ("a server that starts",), tuple(str(failure).splitlines()))
-    played = play(transcript, role, server, piece=piece)
+    played = play(transcript, role, server, piece=piece, pipeline=pipeline)
     host = server.host
     expected: list[str] = []
     actual: list[str] = []

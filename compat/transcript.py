@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +118,39 @@ class Transcript:
         logged = [line for line in step.expects if line.kind == "LOG"]
         yield Step(step.sends, [line for line in step.expects if line.kind != "LOG"])
         yield Step([], logged)
+
+
+#: Commands that end a group of pipelined ones (RFC 2920, 3.1); and STARTTLS, behind which nothing is sent (RFC 3207, 4.2).
+_LAST_IN_GROUP = frozenset({"EHLO", "HELO", "DATA", "VRFY", "EXPN", "QUIT", "NOOP", "STARTTLS", "AUTH"})
+
+
+def pipelined(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same steps with the commands sent in groups, as far as a client may: without a wait for the replies in between.
+
+    A message may be followed by the next transaction's commands; directives separate groups.
+    """
+    *steps, last = steps
+    group: Step | None = None
+    for step in steps:
+        alone = any(line.kind == "DO" for line in step.sends)
+        if group is not None and not alone and _may_go_on(group):
+            group = Step(group.sends + step.sends, group.expects + step.expects)
+            continue
+        if group is not None:
+            yield group
+        group = step
+    if group is not None:
+        yield group
+    yield last
+
+
+def _may_go_on(step: Step) -> bool:
+    """Whether more may be sent without waiting for the replies to this."""
+    if not step.sends or any(line.kind == "DO" for line in step.sends):
+        return False
+    words = step.sends[-1].text.split()
+    closes = any(line.text.startswith("(closed)") for line in step.expects)
+    return not closes and not (words and words[0].upper() in _LAST_IN_GROUP)
 
 
 def load(path: Path) -> Transcript:

@@ -32,6 +32,13 @@ def test_clients_that_send_octet_by_octet_see_no_difference(target):
     assert not differences, "\n".join(differences)
 
 
+@pytest.mark.parametrize("target", compat.TARGETS)
+def test_clients_that_pipeline_see_no_difference(target):
+    sessions = [name for name in compat.names() if name not in scripts.CASES]
+    differences = [result.diff() for result in compat.run([target], sessions, pipeline=True) if result.status == "DIFF"]
+    assert not differences, "\n".join(differences)
+
+
 def test_the_ledger_names_only_what_there_is():
     assert ledger.dangling(compat.names()) == []
 
