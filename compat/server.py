@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pysmtpd
 from pysmtpd.certificates import CA, LOCALHOST
+from pysmtpd.core.profile import QUIRKS
 
 Rule = tuple[str, str, str, str, str]
 RULES: list[Rule] = []
@@ -121,6 +122,7 @@ def set_up(words: list[str], default_banner: str) -> None:
     """Put a set-up in force in place of the one before."""
     RULES.clear()
     options: dict[str, Any] = {"banner": default_banner, "loglevel": "warn", **dict.fromkeys(FUNCTIONS)}
+    options.update(dict.fromkeys(QUIRKS, True))
     options.update(usetls=False, request=False, command=None)
     rest = iter(words)
     for keyword in rest:
@@ -130,6 +132,9 @@ def set_up(words: list[str], default_banner: str) -> None:
             options[rule[0]] = FUNCTIONS[rule[0]]
             continue
         value = next(rest)
+        if keyword == "without":
+            options[value] = False
+            continue
         if keyword == "tls":
             options.update(tls_options(value))
         elif keyword not in ("names", "fresh"):  # how a script's procs are named, and errorCode, mean nothing here

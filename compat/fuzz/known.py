@@ -88,24 +88,24 @@ _NULL_SENDER = _holds(rb"MAIL FROM:[^\r\n]*<>")
 
 ENTRIES = (
     Entry("ehlo_address_literal", _holds(rb"(?:HELO|EHLO)\s+\["), _replies("501 ", "250[ -]")),
-    Entry("helo_name_length", _holds(rb"(?:HELO|EHLO)\s+[^\r\n]{256}"), _replies("250[ -]", "501 ")),
+    Entry("control_bytes", _holds(rb"(?:HELO|EHLO)\s+[^\r\n]{256}"), _replies("250[ -]", "501 ")),
     Entry("control_bytes", _holds(_CONTROL), _replies("250 OK|553 ", "501 ")),
     Entry("control_bytes", _holds(_ANY_CONTROL), lambda found: found.part == "log"),
     Entry("crlf_is_one_line_end", _holds(rb"\r\r\n"), lambda found: found.part in ("replies", "calls", "log")),
-    Entry("goodbye_arrives", _holds(rb"(?:^|\n)QUIT\b.*\n."), lambda found: found.part == "replies" and not found.stock),
+    Entry("replies_in_order", _holds(rb"(?:^|\n)QUIT\b.*\n."), lambda found: found.part == "replies" and not found.stock),
     Entry("http_request", _holds(rb"^[A-Z]{3,10} \S+ HTTP/"), _replies("500 ", "421 ")),
-    Entry("unterminated_line", lambda _setup, session: not session.data.endswith(b"\r\n"), lambda found: not found.ours),
+    Entry("crlf_is_one_line_end", lambda _setup, session: not session.data.endswith(b"\r\n"), lambda found: not found.ours),
     Entry(
         "null_sender_argument",
         lambda setup, session: "validate_sender" in setup.callbacks and _NULL_SENDER(setup, session),
         _null_sender_refused,
     ),
     Entry(
-        "deliver_error_code",
+        "error_reply",
         _rule("deliver", lambda code, _text: re.search(r"\d{3}", code) and not re.fullmatch(r"[245]\d\d", code)),
         lambda found: found.part == "replies" and re.match(r"[45]\d\d ", found.ours),
     ),
-    Entry("multiline_error_text", _refuses_in_an_odd_text, _made_one_reply),
+    Entry("error_reply", _refuses_in_an_odd_text, _made_one_reply),
     Entry(
         "log_of_no_address",
         lambda setup, _session: setup.log == "debug",

@@ -8,7 +8,7 @@ import re
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 #: The same in a reply, where `wire` makes a question mark of all that is not ASCII.
-_ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
 def one_line(text: str) -> str:
@@ -32,9 +32,10 @@ def wire(reply: str) -> bytes:
 def free_reply(code: str, text: str) -> bytes:
     """Return a well-formed reply from a text that may hold anything.
 
-    Line breaks in ``text`` become continuation lines (RFC 5321, 4.2.1), other control characters are dropped.
+    Line breaks in ``text`` become continuation lines (RFC 5321, 4.2.1), other control characters are dropped; DEL is
+    a question mark, as in the stock package.
     """
-    lines = [_ASCII_CONTROL.sub("", line) for line in _LINE_BREAK.split(text)]
+    lines = [_ASCII_CONTROL.sub("", line).replace("\x7f", "?") for line in _LINE_BREAK.split(text)]
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
     last = len(lines) - 1

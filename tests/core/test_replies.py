@@ -31,7 +31,7 @@ def test_any_text_makes_one_line_of_a_log(text):
         ("a\n\nb\n\n", b"451-a\r\n451-\r\n451 b\r\n"),
         ("\n", b"451 \r\n"),
         ("caf\xe9 \u20ac", b"451 caf? ?\r\n"),
-        ("\x1b[1mbold\x7f\0", b"451 [1mbold\r\n"),
+        ("\x1b[1mbold\x7f\0", b"451 [1mbold?\r\n"),
     ],
 )
 def test_line_breaks_become_continuation_lines(text, reply):
