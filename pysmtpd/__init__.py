@@ -11,7 +11,7 @@ from pysmtpd.callbacks import ConfigurationError, Refused, RefusedRecipients
 from pysmtpd.version import __version__
 
 if TYPE_CHECKING:
-    from pysmtpd import aio
+    from pysmtpd import aio, certificates
     from pysmtpd.inbox import NotReceived
     from pysmtpd.message import Message
     from pysmtpd.server import Server
@@ -25,6 +25,7 @@ __all__ = [
     "Server",
     "__version__",
     "aio",
+    "certificates",
     "cget",
     "configure",
     "install",
@@ -40,8 +41,8 @@ def __getattr__(name: str) -> Any:
     """Import what is not needed at start when it is (PEP 562)."""
     from importlib import import_module
 
-    if name == "aio":
-        return import_module(f"{__name__}.aio")
+    if name in ("aio", "certificates"):
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

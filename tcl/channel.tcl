@@ -138,8 +138,9 @@ proc ::pysmtpd::Perform {number action argument} {
         broken {
             Note error "the engine failed: $argument"
             set channel $channels($number)
+            set secret [IsEncrypted $number]
             Forget $number
-            TurnAway $channel
+            TurnAway $channel $secret
         }
     }
 }
@@ -316,10 +317,12 @@ proc ::pysmtpd::Finish {number} {
 
 # ::pysmtpd::TurnAway --
 #
-#   Close a connection that cannot be served, with a reply that says so.
+#   Close a connection that cannot be served, with a reply that says so. Under TLS nobody is left who could say it.
 #
-proc ::pysmtpd::TurnAway {channel} {
-    catch {puts -nonewline $channel [link::unavailable]}
+proc ::pysmtpd::TurnAway {channel {secret 0}} {
+    if {!$secret} {
+        catch {puts -nonewline $channel [link::unavailable]}
+    }
     catch {close $channel}
     unset -nocomplain ::smtpd::state_$channel
 }

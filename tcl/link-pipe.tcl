@@ -559,9 +559,10 @@ proc ::pysmtpd::link::Again {number request} {
 proc ::pysmtpd::link::End {number} {
     if {[info exists ::pysmtpd::channels($number)]} {
         set channel $::pysmtpd::channels($number)
+        set secret [::pysmtpd::IsEncrypted $number]
         Tidy $number
         ::pysmtpd::Forget $number
-        ::pysmtpd::TurnAway $channel
+        ::pysmtpd::TurnAway $channel $secret
     }
 }
 

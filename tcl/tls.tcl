@@ -144,6 +144,15 @@ proc ::pysmtpd::Encrypted {number changes} {
     array set ::smtpd::state_$channels($number) [list {*}$changes tls 1]
 }
 
+# ::pysmtpd::IsEncrypted --
+#
+#   Tell whether a session is under TLS.
+#
+proc ::pysmtpd::IsEncrypted {number} {
+    variable encrypted
+    return [info exists encrypted($number)]
+}
+
 # ::pysmtpd::TlsCallback --
 #
 #   Tell the script's -command of a step of a handshake, as Tcl's tls package does.

@@ -2,8 +2,10 @@
 
 import smtplib
 import ssl
+import subprocess
 
 import pytest
+from smtp_client import DEADLINE
 
 import pysmtpd
 from pysmtpd.certificates import CA, CLIENT, LOCALHOST, SERVER_CERTIFICATES
@@ -172,3 +174,47 @@ def test_a_password_may_be_a_function():
     server = pysmtpd.Server(tls="starttls", password=lambda: asked.append(1) or "open sesame")
     assert asked
     server.close()
+
+
+# Real clients
+
+
+def test_openssl_s_client_under_implicit_tls(serve):
+    server = serve(tls="implicit")
+    mail = "EHLO x.example\nMAIL FROM:<a@b.example>\nrcpt to:<c@d.example>\nDATA\nHello\n.\nquit\n"
+    command = [
+        "openssl",
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{server.port}",
+        "-CAfile",
+        CA,
+        "-crlf",
+        "-quiet",
+        "-verify_return_error",
+    ]
+    done = subprocess.run(command, input=mail, capture_output=True, text=True, timeout=DEADLINE)
+    assert "221 2.0.0" in done.stdout, done.stderr
+    assert server.wait_for()[0].content == b"Hello\r\n"
+
+
+@pytest.mark.parametrize(("tls", "option"), [("starttls", "--tls"), ("implicit", "--tls-on-connect")])
+def test_swaks(serve, tls, option):
+    server = serve(tls=tls)
+    where = f"localhost:{server.port}"
+    command = [
+        "swaks",
+        option,
+        "--tls-verify",
+        "--tls-ca-path",
+        CA,
+        "--server",
+        where,
+        "--from",
+        "a@b.example",
+        "--to",
+        "c@d.example",
+    ]
+    done = subprocess.run([*command, "--helo", "x.example"], capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert server.wait_for()[0].tls.version == "TLSv1.3"

@@ -1,12 +1,13 @@
 # Runs tcllib's tk_smtpd example, unchanged, presses its Start, and prints each dialog that a mail raises.
 #
-# usage: tk_driver.tcl EXAMPLE PORT COUNT      (presses Exit after COUNT dialogs)
+# usage: tk_driver.tcl EXAMPLE PORT COUNT ?CERTFILE KEYFILE?      (presses Exit after COUNT dialogs)
 
-lassign $argv example port count
+lassign $argv example port count certfile keyfile
 
 # The example takes its settings from here when they are there.
 array set options [list \
-    loglevel debug interface 127.0.0.1 port $port usetls 0 require 0 request 0 certfile {} keyfile {}]
+    loglevel debug interface 127.0.0.1 port $port usetls [expr {$certfile ne ""}] require 0 request 0 \
+    certfile $certfile keyfile $keyfile]
 
 proc report {args} {
     global _dlgid count

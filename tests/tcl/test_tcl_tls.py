@@ -1,6 +1,8 @@
 """TLS from a Tcl script, without Tcl's tls package: options, STARTTLS on the wire, -command and -password, and what breaks."""
 
 import contextlib
+import os
+import signal
 import smtplib
 import socket
 import ssl
@@ -11,6 +13,7 @@ import pytest
 from smtp_client import DEADLINE
 from tclsh import SHELLS, TclError, environment, run
 
+from compat import scripts
 from pysmtpd.certificates import CA, CLIENT, LOCALHOST, SELF_SIGNED
 
 PAIR = f"-certfile {LOCALHOST.certfile} -keyfile {LOCALHOST.keyfile}"
@@ -467,6 +470,15 @@ def test_an_end_without_a_close_notify_inside_data_delivers_nothing(serve):
     assert not [line for line in server.printed if line.startswith("got")]
 
 
+def test_when_the_child_dies_nothing_is_said_in_the_clear(serve_stock):
+    server = serve_stock(USE_TLS)
+    with in_handshake(server) as connection:
+        for child in server.children():
+            os.kill(child, signal.SIGKILL)
+        assert connection.recv(65536) == b""
+    assert still_serves(server)
+
+
 # Real clients
 
 
@@ -510,3 +522,24 @@ def test_tcllibs_smtp_with_tcls_tls(serve, tmp_path):
     assert result.stdout == "sent\n", result.stderr
     server.wait_printed("> Hello from tcllib")
     assert any(line.startswith("> \t(version=TLS1/SSL3 cipher=") for line in server.printed)
+
+
+def send_under_tls(port):
+    """What compat's scripts call a client."""
+    with smtplib.SMTP("localhost", port, timeout=DEADLINE) as client:
+        client.starttls(context=context())
+        text = "From: a@b.example\r\nTo: c@d.example\r\nSubject: hi\r\n\r\nHello\r\n"
+        yield f"refused: {client.sendmail('a@b.example', ['c@d.example'], text)}"
+
+
+@pytest.mark.parametrize("target", SHELLS)
+def test_tk_smtpd_receives_over_starttls(monkeypatch, target):
+    """The stock package cannot: its own example asks for SSL 2 and 3, which OpenSSL does not have any more."""
+    arguments = (str(scripts.EXAMPLES / "tk_smtpd"), "PORT", "1", *LOCALHOST)
+    case = scripts.Case(scripts.FOLDER / "tk_driver.tcl", arguments, send_under_tls, windowed=True)
+    monkeypatch.setitem(scripts.CASES, "tk_smtpd_tls", case)
+    lines = scripts.output.__wrapped__("tk_smtpd_tls", target)
+    assert lines[0] == "refused: {}"
+    assert 'dialog "To: c@d.example" .dlg1.e .dlg1.sb .dlg1.b' in lines
+    assert "TLS handshake.done SSL negotiation finished successfully" in lines
+    assert lines[-1] == "exit code 0"
