@@ -119,7 +119,7 @@ proc ::pysmtpd::Perform {number action argument} {
             Encrypted $number $argument
         }
         state {
-            array set ::smtpd::state_$channels($number) $argument
+            Tell $channels($number) $argument
         }
         wait {
             Suspend $number $channels($number)
@@ -239,12 +239,13 @@ proc ::pysmtpd::Ask {number question} {
     }
     set channel $channels($number)
     set values [lassign $question kind changes]
-    if {[llength $changes]} {
-        array set ::smtpd::state_$channel $changes
-    }
     # A callback may have the engine handle a command, in the course of which another question comes up.
     set nested [info exists busy($number)]
-    set busy($number) 1
+    if {!$nested} {
+        set busy($number) 1
+        Ignore $number $channel
+    }
+    Tell $channel $changes
     if {[info exists held($number)]} {
         # tclint-disable-next-line command-args
         set timer [after 0 [list ::pysmtpd::Release $number]]
@@ -263,6 +264,7 @@ proc ::pysmtpd::Ask {number question} {
         # The callback closed the connection.
         Drop $number
     } elseif {!$nested} {
+        Observe $number $channel
         Resume $number
     }
     return $verdict

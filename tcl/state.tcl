@@ -3,12 +3,15 @@
 # They hold what the engine last said, which is all there is to know while a callback runs. At any other time, whoever looks
 # has the engine asked first; until then nobody is told anything.
 
-# ::pysmtpd::Observe --
+# ::pysmtpd::Observe, Ignore --
 #
-#   Have the engine asked whenever a script looks at the state of a session.
+#   Have the engine asked whenever a script looks at the state of a session; or not, while a callback runs.
 #
 proc ::pysmtpd::Observe {number channel} {
     trace add variable ::smtpd::state_$channel {array read} [list ::pysmtpd::Refresh $number]
+}
+proc ::pysmtpd::Ignore {number channel} {
+    trace remove variable ::smtpd::state_$channel {array read} [list ::pysmtpd::Refresh $number]
 }
 
 # ::pysmtpd::Refresh --
@@ -17,9 +20,19 @@ proc ::pysmtpd::Observe {number channel} {
 #
 proc ::pysmtpd::Refresh {number args} {
     variable channels
-    variable busy
-    if {![info exists busy($number)] && [info exists channels($number)]} {
-        array set ::smtpd::state_$channels($number) [link::state $number]
+    if {[info exists channels($number)]} {
+        Tell $channels($number) [link::state $number]
+    }
+}
+
+# ::pysmtpd::Tell --
+#
+#   Note what the engine says of a session's state. Writing each item by itself asks nobody: [array set] looks first.
+#
+proc ::pysmtpd::Tell {channel changes} {
+    upvar ::smtpd::state_$channel State
+    foreach {name value} $changes {
+        set State($name) $value
     }
 }
 

@@ -141,7 +141,7 @@ proc ::pysmtpd::Encrypted {number changes} {
     variable encrypted
     variable channels
     set encrypted($number) 1
-    array set ::smtpd::state_$channels($number) [list {*}$changes tls 1]
+    Tell $channels($number) [list {*}$changes tls 1]
 }
 
 # ::pysmtpd::IsEncrypted --

@@ -349,7 +349,7 @@ def test_a_script_may_wrap_the_verb(serve):
     )
     with under_tls(server) as client:
         assert client.noop()[0] == 250
-    assert "wrapped" in server.printed
+    server.wait_printed("wrapped")
 
 
 # What breaks
