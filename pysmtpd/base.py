@@ -13,7 +13,7 @@ from pysmtpd import clock, listening
 from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
 from pysmtpd.core.faults import Asked, Fault, Faults
 from pysmtpd.core.replies import free_reply
-from pysmtpd.drivers.conversation import Service
+from pysmtpd.drivers.conversation import YES, Service
 from pysmtpd.inbox import Inbox
 from pysmtpd.message import Message
 from pysmtpd.options import Options
@@ -300,16 +300,17 @@ class BaseServer:
             tls=envelope.tls,
             user=envelope.user,
         )
-        verdict: Verdict = Accept()
         if self._store is not None:
             from pysmtpd import stores
 
             verdict = stores.put(
                 self._store, message, event.content.trace, self.options.config.replies, lambda text: self._log("error", text)
             )
-        if self._keeps and isinstance(verdict, Accept):
+            if not isinstance(verdict, Accept):
+                return verdict
+        if self._keeps:
             self.inbox.add(message)
-        return verdict
+        return YES
 
     def _log(self, level: str, text: str) -> None:
         if self.options.config.logs(level):

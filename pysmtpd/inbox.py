@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from re import Pattern
 from typing import Final
 
@@ -28,22 +29,21 @@ class Inbox:
     def __init__(self) -> None:
         self._messages: list[Message] = []
         self._cleared = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._listeners: list[Callable[[], object]] = []
         self._records: deque[Record] = deque(maxlen=MAX_SESSIONS)
 
     def add(self, message: Message) -> None:
         """Take a message in, and wake those who wait."""
-        with self._changed:
-            self._messages.append(message)
-            self._changed.notify_all()
-            for listener in self._listeners:
-                listener()
+        self._messages.append(message)
+        if self._listeners:  # who listens from now on will look, and see the message
+            with self._lock:
+                for listener in self._listeners:
+                    listener()
 
     def messages(self) -> list[Message]:
         """Return all messages, in a list of the caller's own."""
-        with self._changed:
-            return list(self._messages)
+        return self._messages.copy()
 
     def observe(self, session: Session) -> None:
         """Have a session recorded that begins."""
@@ -59,23 +59,35 @@ class Inbox:
 
     def clear(self) -> None:
         """Forget all messages and sessions."""
-        with self._changed:
+        with self._lock:
             self._messages.clear()
             self._records.clear()
             self._cleared += 1
 
     def wait_for(self, wanted: "Wanted", count: int, timeout: float) -> list[Message]:
         """Wait until ``count`` messages are there that fit; return those that do. Raises NotReceived."""
+        news = threading.Event()
         search = _Search(self, wanted, count)
         deadline = time.monotonic() + timeout
-        while not search.look():
-            with self._changed:
+        with self._told(news.set):
+            while not search.look():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise NotReceived(self._missing(search, timeout))
-                if not search.behind():
-                    self._changed.wait(left)
+                news.wait(left)
+                news.clear()
         return search.found
+
+    @contextmanager
+    def _told(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Have a function called with each message that comes, meanwhile; by whatever thread takes it in."""
+        with self._lock:
+            self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
 
     async def wait_for_async(self, wanted: "Wanted", count: int, timeout: float) -> list[Message]:
         """As :meth:`wait_for`, in an asyncio event loop, which goes on meanwhile."""
@@ -89,9 +101,7 @@ class Inbox:
         def listener() -> None:
             loop.call_soon_threadsafe(news.set)
 
-        with self._changed:
-            self._listeners.append(listener)
-        try:
+        with self._told(listener):
             while not search.look():
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -101,9 +111,6 @@ class Inbox:
                 except TimeoutError:
                     continue  # one more look, and the failure above
                 news.clear()
-        finally:
-            with self._changed:
-                self._listeners.remove(listener)
         return search.found
 
     def expect_none(self, wanted: "Wanted", timeout: float) -> None:
@@ -124,7 +131,7 @@ class Inbox:
 
     def news_since(self, cleared: int, count: int) -> tuple[int, list[Message]]:
         """Return how often the inbox was cleared, and the messages behind the first ``count``; all, if cleared since."""
-        with self._changed:
+        with self._lock:
             return self._cleared, self._messages[count if cleared == self._cleared else 0 :]
 
     def _missing(self, search: "_Search", timeout: float) -> str:
@@ -166,11 +173,6 @@ class _Search:
         self._seen += len(news)
         self.found += [message for message in news if not self.wanted.reasons(message)]
         return len(self.found) >= self._count
-
-    def behind(self) -> bool:
-        """Tell whether there is anything that has not been looked at."""
-        cleared, news = self._inbox.news_since(self._cleared, self._seen)
-        return bool(news) or cleared != self._cleared
 
     def asked(self) -> str:
         """Return in words what is searched."""

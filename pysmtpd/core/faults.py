@@ -108,30 +108,30 @@ class Faults:
     """The faults of one server, the oldest first. May be changed from any thread."""
 
     def __init__(self) -> None:
-        self._faults: tuple[Fault, ...] = ()
+        self.active: tuple[Fault, ...] = ()  #: looked at by every session: empty, nearly always
 
     def add(self, fault: Fault) -> None:
         """Have something go wrong from now on."""
         fault._among = self
-        self._faults = (*self._faults, fault)
+        self.active = (*self.active, fault)
 
     def remove(self, fault: Fault) -> None:
         """Have it go wrong no longer."""
-        self._faults = tuple(each for each in self._faults if each is not fault)
+        self.active = tuple(each for each in self.active if each is not fault)
 
     def clear(self) -> None:
         """Have all go well."""
-        self._faults = ()
+        self.active = ()
 
     def __iter__(self) -> Iterator[Fault]:
-        return iter(self._faults)
+        return iter(self.active)
 
     def __bool__(self) -> bool:
-        return bool(self._faults)
+        return bool(self.active)
 
     def strike(self, session: Session, at: str, line: str) -> Fault | None:
         """Return the fault that strikes here and now, and count it; None when all goes well."""
-        for fault in self._faults:
+        for fault in self.active:
             if fault.fits(session, at, line):
                 fault.struck += 1
                 return fault
@@ -151,7 +151,7 @@ class FaultySession(Session):
 
     def _strike(self, at: str, line: str = "") -> Fault | None:
         faults = self.config.faults
-        return faults.strike(self, at, line) if faults else None
+        return faults.strike(self, at, line) if faults is not None and faults.active else None
 
     def _host_accepted(self) -> None:
         fault = self._strike(CONNECT)
@@ -185,7 +185,8 @@ class FaultySession(Session):
 
     def message_received(self, content: bytes, newline: bytes) -> None:
         """A whole message is there: ask whether it is welcome, or do it wrong."""
-        fault = self._strike(MESSAGE)
+        faults = self.config.faults
+        fault = faults.strike(self, MESSAGE, "") if faults is not None and faults.active else None
         if fault is None:
             super().message_received(content, newline)
         else:

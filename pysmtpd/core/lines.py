@@ -28,8 +28,12 @@ class LineBuffer:
 
     def take(self) -> bytes:
         """Take everything, save for the rest of a line that is to be dropped."""
-        data = b"".join(self._parts)
-        self._parts.clear()
+        parts = self._parts
+        if len(parts) == 1:
+            data = parts.pop()
+        else:
+            data = b"".join(parts)
+            parts.clear()
         self.size = 0
         self.ready = False
         self.empty = not self._skipping

@@ -93,25 +93,27 @@ class _Recording(FaultySession):
     def _command(self, line: str) -> None:
         shown = "(secret)" if self.confidential else line
         self.record.entries.append(shown if len(shown) <= MAX_LINE else f"{shown[:MAX_LINE]}... ({len(shown)} octets)")
-        if self.config.faults:
+        faults = self.config.faults
+        if faults is not None and faults.active:
             self._faulty_command(line)
         else:
             Session._command(self, line)
 
     def _pipelined(self, data: bytes, start: int) -> int:
-        end = super()._pipelined(data, start) if not self.config.faults else 0
+        faults = self.config.faults
+        end = super()._pipelined(data, start) if faults is None or not faults.active else 0
         if end:
             self.record.entries.extend(data[start : end - 2].decode("latin-1").split("\r\n"))
         return end
 
     def _received(self, body: "Body | Taker", last: bytes) -> None:
         super()._received(body, last)
-        question = self.question
         entries = self.record.entries
-        if isinstance(question, Deliver):
-            entries.append(len(question.content.body))
-        else:
-            entries.append(f"({getattr(body, 'name', 'a message')})")
+        match self._open:
+            case (Deliver() as question, *_):
+                entries.append(len(question.content.body))
+            case _:
+                entries.append(f"({getattr(body, 'name', 'a message')})")
 
     def receive_eof(self) -> None:
         """Take the end of the client's side."""

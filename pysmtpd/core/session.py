@@ -68,6 +68,10 @@ class Taker(Protocol):
 _Path: TypeAlias = tuple[str, str, str, str, Mapping[str, str]]
 
 
+#: Makes a named tuple in one call where its class takes two.
+_new: Final = tuple.__new__
+
+
 class _OpenQuestion(NamedTuple):
     """A question, and what follows its answer."""
 
@@ -271,14 +275,15 @@ class Session:
         if question is None:
             raise RuntimeError("no question is open in this session")
         self._open = None
-        if isinstance(verdict, Refuse):
-            question.refused(verdict)
-        elif isinstance(verdict, RefuseSome):
-            self._some_refused(question, verdict.refusals)
-        else:
-            if not replied:
-                self.out.append(question.acceptance)
-            question.accepted()
+        match verdict:
+            case Refuse():
+                question.refused(verdict)
+            case RefuseSome():
+                self._some_refused(question, verdict.refusals)
+            case _:
+                if not replied:
+                    self.out.append(question.acceptance)
+                question.accepted()
         if question.outer is not None and not self._closed:
             self._open = question.outer
 
@@ -406,8 +411,9 @@ class Session:
         if match is None:
             return 0
         reset, sender, recipients = match.groups()
-        paths = recipients.decode("ascii").split("\r\nRCPT TO:")
-        if not self._may_begin(reset, paths):
+        recipients = recipients.decode("ascii")
+        paths = recipients.split("\r\nRCPT TO:")
+        if not self._may_begin(reset, paths) or "<postmaster@" in recipients.lower():
             return 0
         if reset:
             self._rset("")
@@ -428,9 +434,7 @@ class Session:
             return False
         if self.seen & SENDER and not (reset or profile.transaction_any_order):
             return False
-        if len(paths) + len(self.recipients) > self.config.limits.recipients:
-            return False
-        return not any(path[:12].lower() == "<postmaster@" for path in paths)
+        return len(paths) + len(self.recipients) <= self.config.limits.recipients
 
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""
@@ -544,7 +548,7 @@ class Session:
 
     def ask(self, question: Question, acceptance: bytes, accepted: Callable[[], None], refused: Callable[[Refuse], None]) -> None:
         """Put a question; go on with one of the two functions. ``acceptance`` is the reply when the answer is yes."""
-        self._open = _OpenQuestion(question, acceptance, accepted, refused)
+        self._open = _new(_OpenQuestion, (question, acceptance, accepted, refused, None))
         self.events.append(question)
 
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:

@@ -230,13 +230,16 @@ class Conversation:
                     | Command()
                     | StartTls()
                     | TlsReport()
-                    | Pause()
                 ):
                     verdict = self._put(event)
                     if verdict is None:
                         self._flush()
                         return
                     self._settle(event, verdict)
+                case Pause():
+                    self._flush()
+                    self.wait_for(_after(event.seconds))
+                    return
                 case _:
                     assert_never(event)
 
@@ -249,10 +252,11 @@ class Conversation:
 
         Never raises: whatever a callback raises, SystemExit and KeyboardInterrupt included, refuses.
         """
+        callbacks = self.service.options.callbacks
+        if not callbacks:
+            return YES
         try:
-            if isinstance(question, Pause):
-                return self.wait_for(_after(question.seconds))
-            result = call_back(self.service.options.callbacks, question)
+            result = call_back(callbacks, question)
             return YES if result is None else self.wait_for(result)
         except BaseException as error:
             return refusal(error)

@@ -59,11 +59,11 @@ def test_a_line_without_end_is_refused_once_and_not_kept():
 def test_a_line_in_single_octets_is_linear():
     def cost(size):
         driver = Driver(config())
-        start = time.perf_counter()
+        start = time.thread_time()
         for _ in range(size):
             driver.feed(b"x")
         driver.feed(b"\r\n")
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     small, large = min(cost(8_000) for _ in range(3)), cost(128_000)
     assert large < 32 * small + 0.05

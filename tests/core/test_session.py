@@ -869,11 +869,11 @@ def test_a_body_in_single_octets_is_linear(profile):
     def cost(size):
         driver = Driver(config(profile))
         driver.feed(WHOLE)
-        start = time.perf_counter()
+        start = time.thread_time()
         for _ in range(size // 4):
             for octet in (b"a", b"b", b"\r", b"\n"):
                 driver.feed(octet)
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     assert cost(40_000) < 30 * cost(5_000) + 0.05
 
