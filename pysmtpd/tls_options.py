@@ -75,8 +75,12 @@ class TlsOptions:
 
     def _make_context(self) -> "Context":
         from pysmtpd.certificates import SERVER_CERTIFICATES
-        from pysmtpd.core.tls import TlsSettings, make_context
 
+        try:
+            from pysmtpd.core.tls import TlsSettings, make_context
+        except ImportError as error:
+            mode = self._values["tls"]
+            raise ConfigurationError(f"tls is {mode!r}: must be 'off', since this Python has no ssl ({error})") from None
         values = self._values
         certfile, keyfile = values["certfile"], values["keyfile"]
         if not certfile:

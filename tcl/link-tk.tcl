@@ -17,8 +17,10 @@ proc ::pysmtpd::link::look {} {
 #
 proc ::pysmtpd::link::ready {} {
     if {$::pysmtpd::changed} {
+        # Collecting them may fail: a -password is a callback.
+        set settings [::pysmtpd::Settings]
         set ::pysmtpd::changed 0
-        set problem [::pysmtpd::engine::configure {*}[::pysmtpd::Settings]]
+        set problem [::pysmtpd::engine::configure {*}$settings]
         if {$problem ne ""} {
             set ::pysmtpd::changed 1
             return -code error -errorcode {PYSMTPD CONFIGURE} $problem

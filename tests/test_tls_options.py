@@ -3,6 +3,7 @@
 import smtplib
 import ssl
 import subprocess
+import sys
 
 import pytest
 from smtp_client import DEADLINE
@@ -144,6 +145,14 @@ def test_a_client_without_the_required_certificate_is_refused(serve):
 def test_wrong_options_are_refused_when_they_are_set(options, message):
     with pytest.raises(pysmtpd.ConfigurationError, match=message):
         pysmtpd.Server(**options)
+
+
+def test_a_python_without_ssl_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "_ssl", None)
+    for name in ("ssl", "pysmtpd.core.tls"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(pysmtpd.ConfigurationError, match="tls is 'starttls': must be 'off', since this Python has no ssl"):
+        pysmtpd.Server(tls="starttls")
 
 
 def test_refused_options_change_nothing(serve):

@@ -14,6 +14,9 @@ that. Whoever moves the bytes is a *driver* (``pysmtpd.drivers``), and every dri
 While a question is open ``next_event`` returns ``None`` and bytes are only buffered, so a callback may take its time or run an
 event loop of its own and replies still leave in the order of the commands. A driver stops reading while
 :attr:`Session.wants_input` is false.
+
+TLS is the session's own affair (:mod:`pysmtpd.core.tls`): what a driver carries are then records, in both directions, and
+:class:`StartTls` is a question as the others are, answered with yes where nobody listens.
 """
 
 from pysmtpd.core.config import Config, Limits

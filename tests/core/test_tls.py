@@ -1,5 +1,6 @@
 """TLS: the stage in the session's byte pipeline, STARTTLS and implicit; the context and what can be wrong with its files."""
 
+import contextlib
 import ssl
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from engine import EVERYTHING, PROFILE_NAMES, Driver, config
+from hypothesis import given, strategies
+from hypothesis import settings as settings_for_all
 from tclsh import environment
 from tls_client import TlsClient, client_context
 
@@ -51,6 +54,17 @@ def test_a_mail_under_starttls(profile):
     assert client.send(b"QUIT\r\n").startswith(b"221 ")
     assert delivered(driver)[0].content.lines()[-3:] == ["Subject: hi", "", "Hello"]
     assert closed(driver) == ["quit"]
+
+
+def test_a_client_of_tls_1_2():
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    driver, client = started(context=context)
+    client.send(b"EHLO client.example\r\n" + MAIL)
+    assert client.send(b"Hello\r\n.\r\n").startswith(b"250 ")
+    assert driver.session.tls.version == "TLSv1.2"
+    assert client.send(b"QUIT\r\n").startswith(b"221 ")
+    assert client.ended()
 
 
 def test_the_same_byte_by_byte():
@@ -305,6 +319,37 @@ def test_a_host_that_was_refused_cannot_start_tls():
 def test_no_renegotiation():
     """OpenSSL would repeat the handshake whenever a TLS 1.2 client asks."""
     assert make_context(TlsSettings(*LOCALHOST)).options & ssl.OP_NO_RENEGOTIATION
+
+
+@settings_for_all(max_examples=150, deadline=None)
+@given(data=strategies.data())
+def test_whatever_becomes_of_the_bytes_of_a_client_nothing_is_raised_and_nothing_forged(data):
+    """Octets flipped, lost or added anywhere, in the handshake and after it: a mail arrives as it was sent, or none does."""
+    driver = Driver(settings())
+    driver.feed(b"STARTTLS\r\n")
+    client = TlsClient(driver, meddle=lambda records: meddled(data, records))
+    with contextlib.suppress(ssl.SSLError, AssertionError):
+        client.handshake()
+        client.send(b"EHLO client.example\r\n" + MAIL)
+        client.send(b"Hello\r\n.\r\n")
+    driver.end()
+    assert [event.content.body for event in delivered(driver)] in ([], [b"Hello\r\n"])
+    assert len(closed(driver)) == 1
+
+
+def meddled(data, records):
+    """Return records with something done to them, or not."""
+    what = data.draw(strategies.sampled_from(["nothing", "flip", "cut", "add"]))
+    where = data.draw(strategies.integers(0, max(len(records) - 1, 0)))
+    if what == "nothing" or not records:
+        return records
+    if what == "flip":
+        return records[:where] + bytes([records[where] ^ data.draw(strategies.integers(1, 255))]) + records[where + 1 :]
+    return (
+        records[:where]
+        + (data.draw(strategies.binary(max_size=40)) if what == "add" else b"")
+        + records[where + (what == "cut") :]
+    )
 
 
 # Certificates, keys, passwords

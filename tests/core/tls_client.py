@@ -17,10 +17,12 @@ class TlsClient:
         driver: the driver.
         piece: how many octets the driver is given at once; 0 for all there are.
         context: the client's.
+        meddle: a function through which all that the client sends passes.
     """
 
-    def __init__(self, driver, piece=0, context=None):
+    def __init__(self, driver, piece=0, context=None, meddle=lambda records: records):
         self._driver = driver
+        self._meddle = meddle
         self._piece = piece
         self._seen = len(driver.output)
         self.incoming = ssl.MemoryBIO()
@@ -75,7 +77,7 @@ class TlsClient:
 
     def _carry(self):
         """Hand records over, in pieces, and back; tell whether any came back."""
-        records = self.outgoing.read()
+        records = self._meddle(self.outgoing.read())
         step = self._piece or len(records) or 1
         for start in range(0, len(records), step):
             self._driver.feed(records[start : start + step])

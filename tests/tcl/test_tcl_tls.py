@@ -224,6 +224,16 @@ def test_a_wrong_password_is_an_error(serve, locked, password, message):
     assert "hunch" not in str(caught.value)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_password_that_cannot_be_had_is_an_error_of_each_start(shell, tmp_path, locked):
+    program = (
+        f"package require smtpd; smtpd::configure {locked} -password {{error {{not at home}}}}\n"
+        "foreach time {1 2} {puts [list [catch {smtpd::start 127.0.0.1 0} message] $message]}"
+    )
+    result = run(tmp_path, program, shell)
+    assert result.stdout.splitlines() == ["1 {-password: not at home}"] * 2, result.stderr
+
+
 # -command
 
 
