@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PATH = Path(__file__).parent / "LEDGER.md"
@@ -14,13 +14,21 @@ _SHOWN = re.compile(r"^- Shown by: (.*)", re.MULTILINE)
 
 
 @functools.cache
-def entries() -> dict[str, frozenset[str]]:
-    """Each entry's name, with the transcripts it names."""
+def entries(section: str = "") -> dict[str, frozenset[str]]:
+    """Each entry's name, with the transcripts it names: of the sections whose title begins with the word given."""
     found = {}
-    for name, text in _ENTRY.findall(PATH.read_text("utf-8")):
-        shown = _SHOWN.search(text)
-        found[name] = frozenset(shown[1].split(", ")) if shown else frozenset()
+    for title, entry, text in _parts():
+        if title.startswith(section):
+            shown = _SHOWN.search(text)
+            found[entry] = frozenset(shown[1].split(", ")) if shown else frozenset()
     return found
+
+
+def _parts() -> Iterator[tuple[str, str, str]]:
+    """Each entry: the title of its section, its name, its text."""
+    for section in PATH.read_text("utf-8").split("\n## ")[1:]:
+        for name, text in _ENTRY.findall(section):
+            yield section.splitlines()[0], name, text
 
 
 def dangling(transcripts: Iterable[str]) -> list[str]:

@@ -41,19 +41,24 @@ def names() -> list[str]:
 
 
 def run(
-    targets: Iterable[str] = tuple(TARGETS), chosen: Sequence[str] | None = None, piece: int = 0, pipeline: bool = False
+    targets: Iterable[str] = tuple(TARGETS),
+    chosen: Sequence[str] | None = None,
+    piece: int = 0,
+    pipeline: bool = False,
+    without: str = "",
 ) -> list[Result]:
     """A result for each name and target, in the order of the names.
 
     A target's transcripts are dealt to a few servers, which play them one after the other. `piece` is the number of
     octets that clients send at a time; 0 is a whole segment. With `pipeline`, commands are sent in groups where a client may.
+    `without` is a quirk to switch off, in the Python target.
     """
     wanted = list(names() if chosen is None else chosen)
     targets = list(targets)
     loaded = [load(FOLDER / f"{name}.txt") for name in wanted if not _is_script(name)]
     hands = [(target, loaded[first::SERVERS]) for target in targets for first in range(SERVERS)]
     with ThreadPoolExecutor(max(1, len(hands))) as pool:
-        played = pool.map(lambda hand: _run_in_turn(hand[0], hand[1], piece, pipeline), hands)
+        played = pool.map(lambda hand: _run_in_turn(hand[0], hand[1], piece, pipeline, without), hands)
         compared = pool.map(lambda name: [_run_script(name, target) for target in targets], filter(_is_script, wanted))
         done = [*played, *compared]
     found = {(result.name, result.target): result for results in done for result in results}
@@ -79,10 +84,10 @@ def _run_script(name: str, target: str) -> Result:
     return Result(name, target, "ok" if wanted == actual else unequal, wanted, actual)
 
 
-def _run_in_turn(target: str, transcripts: Sequence[Transcript], piece: int, pipeline: bool) -> list[Result]:
+def _run_in_turn(target: str, transcripts: Sequence[Transcript], piece: int, pipeline: bool, without: str) -> list[Result]:
     """Play the transcripts on one server of the target, or on a fresh one after anything but success."""
     results: list[Result] = []
-    with Pool(target) as pool:
+    with Pool(target, without) as pool:
         for transcript in transcripts:
             result = _run_one(pool, transcript, piece, pipeline)
             results.append(result)
@@ -97,8 +102,9 @@ def _run_in_turn(target: str, transcripts: Sequence[Transcript], piece: int, pip
 class Pool:
     """At most one server of a target, started when needed and kept while it does."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, without: str = "") -> None:
         self.target = target
+        self._words = ["without", without] if without else []
         self._server: Server | None = None
         #: Set once a server did not start: the others would only fail at the same thing.
         self.failed = ""
@@ -114,7 +120,7 @@ class Pool:
         if self._server is None or self._server.listen != transcript.listen:
             self.drop()
             self._server = Server(ALL_TARGETS[self.target], transcript.listen)
-        self._server.set_up(transcript.server_words())
+        self._server.set_up(transcript.server_words() + self._words)
         return self._server
 
     def drop(self) -> None:

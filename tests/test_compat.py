@@ -3,8 +3,10 @@
 import pytest
 
 import compat
-from compat import ledger, scripts
-from compat.fuzz import campaign
+from compat import ledger, play, scripts
+from compat.fuzz import campaign, known
+from compat.transcript import load_all
+from pysmtpd.core.profile import QUIRKS
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +43,33 @@ def test_clients_that_pipeline_see_no_difference(target):
 
 def test_the_ledger_names_only_what_there_is():
     assert ledger.dangling(compat.names()) == []
+
+
+def test_ledger_and_transcripts_name_each_other():
+    named = {(entry, name) for entry, shown in ledger.entries().items() for name in shown if name != ledger.SUITE}
+    naming = {(entry, transcript.name) for transcript in load_all() for entry in transcript.quirks}
+    assert named == naming
+
+
+def test_the_quirks_of_the_ledger_are_those_of_the_profile():
+    assert ledger.entries("Quirks").keys() == set(QUIRKS)
+
+
+def test_the_quirks_are_few():
+    """A difference from the stock package is an exception: these are all, with and without a switch."""
+    assert len(ledger.entries("Quirks")) + len(ledger.entries("Fixed")) <= 25
+
+
+def test_the_fuzzer_excuses_only_what_the_ledger_names():
+    assert {entry.name for entry in known.ENTRIES} <= ledger.entries().keys()
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+def test_the_transcripts_of_a_quirk_show_it(quirk, monkeypatch):
+    """Each of them differs from the stock package once the quirk is off: it is what the transcript shows."""
+    monkeypatch.setattr(play, "DEADLINE", 0.5)  # replies that differ may be missing: no need to wait long for them
+    results = compat.run(["python"], sorted(ledger.entries()[quirk]), without=quirk)
+    assert {result.name for result in results if result.status != "DIFF"} == set()
 
 
 def test_random_sessions_differ_nowhere_outside_the_ledger():
