@@ -1,12 +1,13 @@
 """The command line: `python -m compat [--target T ... | --without-tcllib] [--update] [NAME ...]`, `python -m compat fuzz ...`."""
 
 import argparse
+import shlex
 import sys
 from itertools import groupby
 
 from compat import ledger, suite
 from compat.fuzz.__main__ import main as fuzz
-from compat.targets import ALL_TARGETS, TARGETS, WITHOUT_TCLLIB
+from compat.targets import ALL_TARGETS, TARGETS, WITHOUT_TCLLIB, add_server
 from compat.transcript import FOLDER, TranscriptError, load
 
 
@@ -24,6 +25,8 @@ def main() -> int:
         print("\n".join(suite.update_all([load(FOLDER / f"{name}.txt") for name in chosen if "/" not in name])))
         return 0
     targets = arguments.target or list(WITHOUT_TCLLIB if arguments.without_tcllib else TARGETS)
+    if arguments.server:
+        targets = [*(arguments.target or ()), add_server(shlex.split(arguments.server), arguments.like)]
     results = suite.run(targets, chosen, arguments.piece, arguments.pipelined)
     _table(results, targets)
     for result in results:
@@ -39,6 +42,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="transcripts to play (default: all)")
     parser.add_argument("-t", "--target", action="append", choices=list(ALL_TARGETS), help="default: all with tcllib")
     parser.add_argument("--without-tcllib", action="store_true", help="the Tcl targets with tcllib hidden from them")
+    parser.add_argument("--server", metavar="COMMAND", help="a server program of your own: see README.md")
+    parser.add_argument("--like", choices=list(TARGETS), default="python", help="which target it is to answer like: python")
     parser.add_argument("-u", "--update", action="store_true", help="rewrite expectations from the stock package")
     parser.add_argument("--pipelined", action="store_true", help="clients send commands in groups, where RFC 2920 lets them")
     parser.add_argument("--piece", type=int, default=0, metavar="N", help="clients send N octets at a time")

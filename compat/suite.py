@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from compat import scripts
 from compat.masking import mask
 from compat.play import play
-from compat.targets import ALL_TARGETS, TARGETS, Server, ServerError
+from compat.targets import ALL_TARGETS, FOREIGN, TARGETS, Server, ServerError
 from compat.transcript import FOLDER, Step, Transcript, load
 
 #: Servers of one target at once: while one waits for the network, the other can work.
@@ -72,7 +72,7 @@ def _is_script(name: str) -> bool:
 def _run_script(name: str, target: str) -> Result:
     """Run one legacy script in the target, and in stock to compare with."""
     lacks_tcllib = ALL_TARGETS[target].bare and scripts.CASES[name].needs_tcllib
-    if target == "python" or lacks_tcllib or scripts.CASES[name].missing():
+    if target in ("python", FOREIGN) or lacks_tcllib or scripts.CASES[name].missing():
         return Result(name, target, "n.a.")
     if reason := ALL_TARGETS[target].missing():
         return Result(name, target, "DIFF", ("a target that runs",), (reason,))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -44,14 +45,17 @@ class Target:
     command: tuple[str, ...]
     engine: str
     needs: tuple[Path, ...]
-    script: Path = HERE / "server.tcl"
+    #: The server program; none where the command is the whole of it.
+    script: Path | None = HERE / "server.tcl"
     #: tcllib is kept from it.
     bare: bool = False
+    #: Whose lines in the transcripts count for it, where that is not its name.
+    like: str = ""
 
     @property
     def role(self) -> str:
         """The name by which transcripts know it: with or without tcllib, the sessions are the same."""
-        return self.name.removesuffix(_BARE)
+        return self.like or self.name.removesuffix(_BARE)
 
     def missing(self) -> str:
         """Why the target cannot run here, or nothing."""
@@ -64,6 +68,8 @@ class Target:
         """The caller's environment without anything that would let one target see another's package."""
         private = ("TCLLIBPATH", "PYTHONPATH")
         environment = {key: value for key, value in os.environ.items() if key not in private and not key.startswith("PYSMTPD_")}
+        if self.script is None:
+            return environment
         folders = []
         if self.role == "tclsh":
             folders.append(str(REPO / "tcl"))
@@ -94,6 +100,16 @@ WITHOUT_TCLLIB: dict[str, Target] = {
 ALL_TARGETS = {**TARGETS, **WITHOUT_TCLLIB}
 
 
+def add_server(command: Sequence[str], like: str) -> str:
+    """Make a server program of somebody else's a target, and return its name. It is to answer as the target `like` does."""
+    ALL_TARGETS[FOREIGN] = Target(FOREIGN, tuple(command), "", (), script=None, like=like)
+    return FOREIGN
+
+
+#: The name of somebody else's server among the targets.
+FOREIGN = "server"
+
+
 class Server:
     """A running server program: its port, and the callback records it prints."""
 
@@ -102,7 +118,7 @@ class Server:
         self.listen = listen
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `close`, with the process)
         self._process = subprocess.Popen(
-            [*target.command, str(target.script), listen],
+            [*target.command, *([str(target.script)] if target.script else []), listen],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -131,7 +147,7 @@ class Server:
             raise ServerError(f"{self._target.name} has left\n{self.errors()}") from None
         port, engine, self.host = self._await_ready()
         self.port = int(port)
-        if engine != self._target.engine:
+        if self._target.engine and engine != self._target.engine:
             raise ServerError(f"target {self._target.name} ran the engine {engine!r}")
 
     def _await_ready(self) -> list[str]:

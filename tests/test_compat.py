@@ -1,10 +1,14 @@
 """The conformance suite as tests: every transcript and every script on every target; `python -m compat` shows them as a table."""
 
+import sys
+
 import pytest
+from tclsh import ROOT
 
 import compat
 from compat import ledger, play, scripts
 from compat.fuzz import campaign, known
+from compat.targets import add_server
 from compat.transcript import load_all
 from pysmtpd.core.profile import QUIRKS
 
@@ -39,6 +43,12 @@ def test_clients_that_pipeline_see_no_difference(target):
     sessions = [name for name in compat.names() if name not in scripts.CASES]
     differences = [result.diff() for result in compat.run([target], sessions, pipeline=True) if result.status == "DIFF"]
     assert not differences, "\n".join(differences)
+
+
+def test_a_server_program_of_somebody_elses_can_take_part():
+    name = add_server([sys.executable, str(ROOT / "compat" / "server.py")], like="python")
+    statuses = {result.name: result.status for result in compat.run([name], ["noop", "refuse_deliver", "scripts/procs"])}
+    assert statuses == {"noop": "ok", "refuse_deliver": "ok", "scripts/procs": "n.a."}
 
 
 def test_the_ledger_names_only_what_there_is():
