@@ -61,9 +61,10 @@ class Catcher:
         """Print a message. It is stored by now: whatever happens here, its client is told yes."""
         if self._printer is None:
             return
+        octets = self._printer.render(message)
         try:
             with self._turn:
-                self._printer.show(message)
+                self._printer.write(octets)
         except OSError:
             self._printer = None
             self._end(OUTPUT_LOST)

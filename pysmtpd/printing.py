@@ -50,9 +50,12 @@ class Printer:
         self._colour = colour
         self._raw = raw
 
-    def show(self, message: "Message") -> None:
-        """Write a message, at once. Raises OSError when the stream does not take it."""
-        octets = message.content if self._raw else self._readable(message).encode(self._stream.encoding, "backslashreplace")
+    def render(self, message: "Message") -> bytes:
+        """Return what is to be written for a message."""
+        return message.content if self._raw else self._readable(message).encode(self._stream.encoding, "backslashreplace")
+
+    def write(self, octets: bytes) -> None:
+        """Write what :meth:`render` returned, at once. Raises OSError when the stream does not take it."""
         self._stream.flush()
         self._stream.buffer.write(octets)
         self._stream.flush()

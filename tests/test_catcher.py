@@ -24,7 +24,11 @@ class Recorder:
         if self.fails == "store":
             raise OSError("full")
 
-    def show(self, message):
+    def render(self, message):
+        return message.content
+
+    def write(self, octets):
+        assert octets == MESSAGE.content
         self.done.append("printed")
         if self.fails == "printer":
             raise BrokenPipeError

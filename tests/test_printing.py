@@ -19,9 +19,8 @@ def printed(
 ):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     peer = ("127.0.0.1", 4711)
-    Printer(stream, **options).show(
-        Message(sender, recipients, content, peer, helo, "ID1", datetime(2026, 11, 24, 9, 0, 0, 0, UTC))
-    )
+    printer = Printer(stream, **options)
+    printer.write(printer.render(Message(sender, recipients, content, peer, helo, "ID1", datetime(2026, 11, 24, 9, tzinfo=UTC))))
     return stream.buffer.getvalue().decode(encoding)
 
 
