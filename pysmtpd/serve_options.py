@@ -82,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any other option of pysmtpd.configure: -o idle_timeout=60 -o pipelining=off",
     )  # fmt: skip
     _add_tls_arguments(parser)
+    _add_auth_arguments(parser)
     _add_taking_arguments(parser)
     _add_ending_arguments(parser)
     _add_familiar_arguments(parser)
@@ -97,6 +98,14 @@ def _add_tls_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--require-tls", action="store_true", help="take no mail in the clear")
     group.add_argument("--certfile", "--tlscert", metavar="FILE", help="a certificate chain (PEM); switches STARTTLS on")
     group.add_argument("--keyfile", "--tlskey", metavar="FILE", help="its key, where it is in a file of its own")
+
+
+def _add_auth_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("logging in", "Other processes see command lines: use secrets for tests only.")
+    group.add_argument(
+        "--user", action="append", default=[], type=_user, metavar="NAME:SECRET", help="who may log in; may be given often"
+    )
+    group.add_argument("--require-auth", action="store_true", help="take no mail before the client has logged in")
 
 
 def _add_taking_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +148,13 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _user(text: str) -> tuple[str, str]:
+    name, colon, secret = text.partition(":")
+    if not (name and colon and secret):
+        raise argparse.ArgumentTypeError("must be NAME:SECRET")
+    return name, secret
+
+
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -166,6 +182,10 @@ def server_options(options: argparse.Namespace) -> dict[str, Any]:
     values = {name: _read(name, text) for name, text in [*_named_options(options).items(), *options.option]}
     if options.debug:
         values["loglevel"] = _LEVELS[min(options.debug, len(_LEVELS) - 1)]
+    if options.user:
+        values["auth_users"] = dict(options.user)
+    if options.require_auth:
+        values["auth_required"] = True
     if options.require_tls:
         values["require_tls"] = True
     if (options.certfile or options.require_tls) and "tls" not in values:

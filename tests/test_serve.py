@@ -175,6 +175,16 @@ def test_over_tls():
         assert client.noop()[0] == 250
 
 
+def test_logging_in():
+    with Served("--user", "anna:secret", "--require-auth") as server, smtplib.SMTP(server.host, server.port) as client:
+        client.ehlo()
+        assert client.docmd("MAIL", "FROM:<>")[0] == 530
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login("anna", "wrong")
+        client.login("anna", "secret")
+        assert client.docmd("MAIL", "FROM:<>")[0] == 250
+
+
 def test_a_port_in_use_is_said_with_what_to_do():
     with Served() as server:
         code, said = refused_to_start("-l", server.where)
@@ -201,6 +211,7 @@ def test_a_port_in_use_is_said_with_what_to_do():
         (["-c", "my.Handler"], 2, "--handler"),
         (["stray"], 2, "stray"),
         (["--maildir", "a", "--mbox", "b"], 2, "--mbox"),
+        (["--user", "secret"], 2, "NAME:SECRET"),
         (["-s", "big"], 2, "size_limit"),
         (["-o", "idle_timeout=x"], 2, "idle_timeout"),
         (["--tls", "yes"], 2, "starttls"),

@@ -61,6 +61,11 @@ def test_options_of_the_server():
         "certfile": "x",
         "tls": "starttls",
     }
+    assert server_options(parsed("--user", "anna:a:b", "--user", "bert:c", "--require-auth", "-o", "auth_mechanisms=plain")) == {
+        "auth_users": {"anna": "a:b", "bert": "c"},
+        "auth_required": True,
+        "auth_mechanisms": ("PLAIN",),
+    }
     assert server_options(parsed("--tls"))["tls"] == "starttls"
     assert server_options(parsed("-ddd"))["loglevel"] == "debug"
     assert server_options(parsed()) == {}
