@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 PEERS := .peers
 TCLINT := $(VENV)/tclint/bin/tclint
 
-.PHONY: help setup run test lint compat fuzz bench clean
+.PHONY: help setup run test test-pythons lint compat fuzz bench clean
 
 help:
 	@echo 'make run      show the main job: a legacy Tcl script receiving real mail, in stock tclsh and in tkinter'
 	@echo 'make test     everything that must pass: tests, conformance, ruff, mypy, tclint'
+	@echo 'make test-pythons  the tests on every other Python from 3.11 on that is found here'
 	@echo 'make compat   the conformance suite alone, as a table'
 	@echo 'make fuzz     100,000 random sessions, compared with the stock package: some 20 minutes on two processors'
 	@echo 'make bench    the benchmark beside its peers, half an hour; BENCH="--work lockstep1,bulk --rounds 2" for less'
@@ -18,7 +19,7 @@ help:
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml tools/setup.sh
+$(VENV)/ready: pyproject.toml tools/setup.sh tools/clients.sh
 	PYTHON='$(PYTHON)' sh tools/setup.sh '$(VENV)'
 
 run: setup
@@ -26,6 +27,9 @@ run: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+test-pythons: setup
+	sh tools/pythons.sh .venvs '$(BIN)/python'
 
 lint: setup
 	$(BIN)/ruff check .
@@ -48,5 +52,5 @@ $(PEERS)/ready: tools/peers.sh
 	PYTHON='$(PYTHON)' sh tools/peers.sh '$(PEERS)'
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info tcl/interpreter
+	rm -rf $(VENV) $(PEERS) .clients .venvs build dist *.egg-info tcl/interpreter
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -22,6 +22,11 @@ tcl_has() {
     echo "exit [catch {package require $1}]" | tclsh
 }
 
+# git_can COMMAND: whether git has a command that is packaged apart.
+git_can() {
+    [ -x "$(git --exec-path)/git-$1" ]
+}
+
 look() {
     missing=""
     need tcl command -v tclsh
@@ -31,6 +36,14 @@ look() {
     need tcl-tls tcl_has tls
     need openssl command -v openssl
     need swaks command -v swaks
+    need curl command -v curl
+    need msmtp command -v msmtp
+    need s-nail command -v s-nail
+    need git-email git_can send-email
+    need libmailtools-perl perl -MMail::Address -e 1 # git send-email's, as are the next two
+    need libio-socket-ssl-perl perl -MIO::Socket::SSL -e 1
+    need libauthen-sasl-perl perl -MAuthen::SASL -e 1
+    need npm command -v npm
     need xvfb command -v Xvfb
     need python3 command -v "$python"
     need python3-venv "$python" -c 'import ensurepip, venv'
@@ -59,6 +72,7 @@ PYTHON
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[test]'
+sh tools/clients.sh .clients
 # In an environment of its own: it pins versions that others of the tools cannot live with.
 [ -x "$venv/tclint/bin/python" ] || "$python" -m venv "$venv/tclint"
 "$venv/tclint/bin/python" -m pip install -q --disable-pip-version-check 'tclint>=0.9,<1'
