@@ -136,14 +136,15 @@ class Mbox:
         head = f"From {sender} {message.time.strftime('%a %b %d %H:%M:%S %Y')}\n"
         text = re.sub(rb"^(>*From )", rb">\1", _mailbox_text(message, trace), flags=re.MULTILINE)
         with _appending(self.path) as file, _locked_for_readers(file):
-            _append(file, _gap(file, b"\n\n") + _octets(head) + text + (b"\n" if text.endswith(b"\n") else b"\n\n"))
+            _append(file, _gap(file, b"\n\n") + _path_octets(message, head) + text + (b"\n" if text.endswith(b"\n") else b"\n\n"))
 
 
 class JsonLines:
     """A file with one line of JSON for each message.
 
-    ``id``, ``time`` (ISO 8601, UTC), ``sender``, ``recipients``, ``peer`` (address and port), ``helo``, and the exact octets of
-    the message: as ``content`` where they are UTF-8, else as ``content_base64``. A last line that a crash cut off is taken away
+    ``id``, ``time`` (ISO 8601, UTC), ``sender``, ``recipients``, ``peer`` (address and port), ``helo``, ``protocol``; where there
+    are any ``tls`` (version, cipher), ``user``, ``parameters`` and ``recipient_parameters``; and the exact octets of the message:
+    as ``content`` where they are UTF-8, else as ``content_base64``. A last line that a crash cut off is taken away
     by the next message: no client was told that it is there.
 
     Arguments:
@@ -191,7 +192,16 @@ def json_line(message: "Message") -> bytes:
         "recipients": list(message.recipients),
         "peer": list(message.peer),
         "helo": message.helo,
+        "protocol": message.protocol,
     }
+    if message.tls is not None:
+        record["tls"] = {"version": message.tls.version, "cipher": message.tls.cipher}
+    if message.user is not None:
+        record["user"] = message.user
+    if message.parameters:
+        record["parameters"] = message.parameters
+    if any(message.recipient_parameters):
+        record["recipient_parameters"] = message.recipient_parameters
     try:
         record["content"] = message.content.decode("utf-8")
     except UnicodeDecodeError:
@@ -207,19 +217,18 @@ _HEADER_FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:|\r?\n")
 
 
 def _mailbox_text(message: "Message", trace: str) -> bytes:
-    """Return a message as mailboxes hold it: trace header and recipients first, lines ended by LF."""
+    """Return a message as mailboxes hold it: trace header and recipients first, lines ended by LF unless it is binary."""
     recipients = ",\n\t".join(message.recipients)
-    content = message.content.replace(b"\r\n", b"\n")
+    content = message.content
+    if message.parameters.get("BODY", "").upper() != "BINARYMIME":  # RFC 3030: its octets are not lines
+        content = content.replace(b"\r\n", b"\n")
     gap = b"" if not content or _HEADER_FIELD.match(content) else b"\n"  # a body without any header
-    return b"%b%b%b" % (_octets(f"{trace}\nX-RcptTo: {recipients}\n"), gap, content)
+    return b"%b\nX-RcptTo: %b\n%b%b" % (trace.encode("latin-1", "replace"), _path_octets(message, recipients), gap, content)
 
 
-def _octets(text: str) -> bytes:
-    """Return what a client sent as the octets it was: a session reads command lines as Latin-1."""
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace")
+def _path_octets(message: "Message", path: str) -> bytes:
+    """Return a path as its client sent it: in UTF-8 with SMTPUTF8 (RFC 6531), else one octet for each character."""
+    return path.encode("utf-8" if "SMTPUTF8" in message.parameters else "latin-1", "replace")
 
 
 # Files

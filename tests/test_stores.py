@@ -17,6 +17,7 @@ from smtp_client import Client
 
 import pysmtpd
 from pysmtpd.core.replies import STANDARD, STOCK
+from pysmtpd.core.tls import TlsFacts
 from pysmtpd.message import Message
 from pysmtpd.stores import JsonLines, Maildir, Mbox, put
 
@@ -26,9 +27,9 @@ WHEN = datetime(2026, 11, 24, 9, 0, 0, 123456, UTC)
 
 
 def message(
-    content=b"Subject: x\r\n\r\nhello\r\n", sender="a@example.org", recipients=("b@example.org", "c@example.org"), id="ID1"
+    content=b"Subject: x\r\n\r\nhello\r\n", sender="a@example.org", recipients=("b@example.org", "c@example.org"), **more
 ):
-    return Message(sender, recipients, content, ("127.0.0.1", 4711), "client", id, WHEN)
+    return Message(sender, recipients, content, ("127.0.0.1", 4711), "client", "ID1", WHEN, **more)
 
 
 def bodies(path, kind):
@@ -176,9 +177,41 @@ def test_json_has_the_envelope_and_the_exact_octets(tmp_path):
         "recipients": ["b@example.org", "c@example.org"],
         "peer": ["127.0.0.1", 4711],
         "helo": "client",
+        "protocol": "SMTP",
         "content": content.decode(),
     }
     assert (tmp_path / "box").read_bytes().isascii()
+
+
+def test_json_has_the_circumstances_where_there_are_any(tmp_path):
+    more = {
+        "parameters": {"SIZE": "9", "SMTPUTF8": ""},
+        "recipient_parameters": [{"NOTIFY": "NEVER"}, {}],
+        "protocol": "ESMTPSA",
+        "tls": TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256, None),
+        "user": "anna",
+    }
+    JsonLines(tmp_path / "box").add(message(**more), TRACE)
+    record = json.loads((tmp_path / "box").read_bytes())
+    assert {name: record[name] for name in more} == {**more, "tls": {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384"}}
+
+
+def test_addresses_beyond_ascii_are_stored_as_they_were_sent(tmp_path):
+    Mbox(tmp_path / "box").add(
+        message(sender="jörg@example.org", recipients=["€@example.org"], parameters={"SMTPUTF8": ""}), TRACE
+    )
+    assert (tmp_path / "box").read_bytes().startswith("From jörg@example.org ".encode())
+    assert "X-RcptTo: €@example.org\n".encode() in (tmp_path / "box").read_bytes()
+    Maildir(tmp_path / "dir").add(message(recipients=["j\xf6rg@example.org"]), TRACE)
+    [file] = (tmp_path / "dir" / "new").iterdir()
+    assert b"X-RcptTo: j\xf6rg@example.org\n" in file.read_bytes()
+
+
+def test_octets_that_are_no_lines_are_left_alone(tmp_path):
+    content = b"Content-Type: image/x\r\nContent-Transfer-Encoding: binary\r\n\r\n\r\n\n\r\0"
+    Maildir(tmp_path / "dir").add(message(content, parameters={"BODY": "BINARYMIME"}), TRACE)
+    [file] = (tmp_path / "dir" / "new").iterdir()
+    assert file.read_bytes().endswith(b"\n" + content)
 
 
 def test_an_mbox_that_a_mail_program_has_locked_is_waited_for(tmp_path, monkeypatch):
