@@ -53,7 +53,14 @@ def run(options: argparse.Namespace) -> int:
         _leave_output_alone()
         _warn("standard output is closed")
         return _FAILURE
-    return 0 if end == ENOUGH or options.once is None else 128 + end
+    return _exit_code(end, options.once)
+
+
+def _exit_code(end: int, once: int | None) -> int:
+    """Return 0 where the server did what it was to do: serve until it is told to end, or until N messages have come."""
+    if end in _SIGNALS:
+        return 0 if once is None else 128 + end
+    return 0 if end == ENOUGH else end
 
 
 def _listen_and_serve(options: argparse.Namespace, ends: "SimpleQueue[int]") -> int:
@@ -125,11 +132,12 @@ def _explained(error: OSError) -> str:
 
 @contextmanager
 def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
-    """Have the port in a file as long as the server runs; who waits for the file never sees a part of it."""
+    """Have the port (or ``unix:PATH``) in a file as long as the server runs; who waits for it never sees a part of it."""
     if path is None:
         yield
         return
-    port = f"{listener.getsockname()[1]}\n"
+    name = listener.getsockname()
+    port = f"{name[1]}\n" if isinstance(name, tuple) else f"unix:{name}\n"
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe, a terminal: somebody reads at its other end
         with open(path, "w", encoding="ascii") as file:
             file.write(port)

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Final, NoReturn
 
 _NUMBER: Final = 8  # octets
-_CRASHED: Final = 70  # EX_SOFTWARE
+CRASHED: Final = 70  #: the exit code of a worker that failed, and of all then: sysexits.h's EX_SOFTWARE
 
 
 class Workers:
@@ -73,7 +73,7 @@ class Workers:
 
     def _be_worker(self) -> NoReturn:
         """Work, and end the process without going back into what the parent was doing."""
-        code = _CRASHED
+        code = CRASHED
         try:
             if not self._ending:
                 os.close(self._held)

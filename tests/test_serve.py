@@ -150,8 +150,9 @@ def test_ipv6():
 
 def test_a_unix_socket_is_there_while_it_runs(tmp_path):
     path = tmp_path / "socket"
-    with Served(listen=f"unix:{path}") as server:
+    with Served("--port-file", tmp_path / "port", listen=f"unix:{path}") as server:
         assert server.where == f"unix:{path}"
+        assert (tmp_path / "port").read_text() == f"unix:{path}\n"
         with smtplib.LMTP(str(path)) as client:  # which takes a path, and says LHLO first
             assert client.docmd("EHLO", "x")[0] == 250
         assert server.end()[0] == 0
@@ -392,6 +393,15 @@ def test_a_worker_that_is_killed_is_replaced_and_the_rest_goes_on():
         assert server.send().code == 250
         assert len(_children(server.process.pid)) == 2
         assert server.end()[0] == 0
+
+
+def test_a_worker_that_fails_ends_it_with_an_exit_code_of_its_own(tmp_path):
+    (tmp_path / "mine.py").write_text("import os\ndef validate_sender(_): os._exit(70)\n")
+    with Served("--workers", 2, "--callbacks", "mine", folder=tmp_path) as server, server.connect() as client:
+        client.hello()
+        client.send("MAIL FROM:<a@example.org>\r\n")
+        assert client.rest() == b""
+        assert server.rest()[0] == 70
 
 
 def test_workers_end_with_their_parent():
