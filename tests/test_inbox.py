@@ -174,7 +174,7 @@ def test_a_failure_shows_what_the_clients_did(server):
     assert "session 1 (127.0.0.1:" in text
     assert "\nC: (a message of 24 octets)\nS: 250 2.0.0 " in text
     assert "session 2 (127.0.0.1:" in text
-    assert re.search("C: (?i:mail) FROM:<a b@example.org> size=.*\nS: 501 ", text)
+    assert re.search("C: (?i:mail from):<a b@example.org> size=.*\nS: 501 ", text)
     assert text.endswith(server.transcript)
 
 

@@ -70,7 +70,7 @@ def test_good(pysmtpd):
     assert text.count("pysmtpd: what the clients did") == 2
     assert text.count("C: (a message of 24 octets)") == 1
     result.stdout.fnmatch_lines(
-        ["session 1 (127.0.0.1:*):", "S: 220 *", "C: ehlo *", "C: [mM]* FROM:<a@example.org>*", "S: 250 2.1.0 *"]
+        ["session 1 (127.0.0.1:*):", "S: 220 *", "C: ehlo *", "C: [mM]* [fF]*:<a@example.org>*", "S: 250 2.1.0 *"]
     )
 
 

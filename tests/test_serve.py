@@ -278,17 +278,17 @@ def test_the_other_profile():
 
 
 def test_messages_are_not_kept_in_memory():
-    with Served("--once", 20) as server:
+    with Served("--once", 60) as server:
         reader = threading.Thread(target=server.process.stdout.read)
         reader.start()
         with server.connect() as client:
             client.hello()
             sizes = []
-            for _ in range(20):
-                client.mail(body="Subject: x\r\n\r\n" + "much\r\n" * 200_000)
+            for _ in range(60):
+                client.mail(body="Subject: x\r\n\r\n" + "much\r\n" * 100_000)
                 sizes.append(_memory(server.process.pid))
         reader.join()
-    assert sizes[-2] - sizes[5] < 10_000
+    assert sizes[-2] - sizes[10] < 15_000  # of 29,000 that came meanwhile
 
 
 def _memory(process):
