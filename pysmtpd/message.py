@@ -50,7 +50,7 @@ class Message:
         user: str | None = None,
     ) -> None:
         self.sender = sender
-        self.recipients = recipients if isinstance(recipients, tuple) else tuple(recipients)
+        self.recipients: tuple[str, ...] = recipients if isinstance(recipients, tuple) else tuple(recipients)
         self.content = content
         self.peer = peer
         self.helo = helo

@@ -119,12 +119,15 @@ def test_every_module_has_its_tests_and_every_test_its_module():
     tests = {file.relative_to(ROOT / "tests") for file in (ROOT / "tests").rglob("test_*.py")}
     mirrored = {module.with_name(f"test_{module.name}") for module in modules}
     assert mirrored <= tests, f"without tests: {sorted(map(str, mirrored - tests))}"
-    # What spans modules: the laws, the conformance suite, and what is written in Tcl.
+    # What spans modules: the laws, the conformance suite, what is shown to users, and what is written in Tcl.
     alone = {
         Path("test_laws.py"),
         Path("test_compat.py"),
         Path("test_benchmarks.py"),
         Path("test_budgets.py"),
+        Path("test_docs.py"),
+        Path("test_examples.py"),
+        Path("test_typing.py"),
         Path("drivers/test_hardening.py"),
     }
     spanning = alone | {test for test in tests if test.parts[0] in ("tcl", "hardening", "clients")}
