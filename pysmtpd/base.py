@@ -5,8 +5,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
 from pysmtpd import clock, listening
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
     from pysmtpd.core.record import Record
     from pysmtpd.stores import Store
-
-_UNBRACKETED = itemgetter(slice(1, -1))
 
 
 class BaseServer:
@@ -285,21 +281,7 @@ class BaseServer:
 
     def _take(self, event: Deliver, session: Session) -> Verdict:
         """Take a message that is welcome: into the store, then among the messages."""
-        envelope = event.envelope
-        message = Message(
-            event.sender[1:-1],
-            tuple(map(_UNBRACKETED, event.recipients)),
-            event.content.body,
-            (envelope.client, envelope.port),
-            envelope.helo,
-            event.id,
-            datetime.now(UTC),
-            parameters=envelope.parameters,
-            recipient_parameters=envelope.recipient_parameters,
-            protocol=envelope.protocol,
-            tls=envelope.tls,
-            user=envelope.user,
-        )
+        message = Message.of(event)
         if self._store is not None:
             from pysmtpd import stores
 

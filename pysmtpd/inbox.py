@@ -45,9 +45,11 @@ class Inbox:
         """Return all messages, in a list of the caller's own."""
         return self._messages.copy()
 
-    def observe(self, session: Session) -> None:
-        """Have a session recorded that begins."""
-        self._records.append(record(session))
+    def observe(self, session: Session) -> Record:
+        """Have a session recorded that begins; return the record."""
+        made = record(session)
+        self._records.append(made)
+        return made
 
     def sessions(self) -> list[Record]:
         """Return what was said in the last sessions, oldest first."""
@@ -73,7 +75,7 @@ class Inbox:
             while not search.look():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise NotReceived(self._missing(search, timeout))
+                    raise NotReceived(self.missing(wanted, search.outcome(timeout)))
                 news.wait(left)
                 news.clear()
         return search.found
@@ -105,7 +107,7 @@ class Inbox:
             while not search.look():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise NotReceived(self._missing(search, timeout))
+                    raise NotReceived(self.missing(wanted, search.outcome(timeout)))
                 try:
                     await asyncio.wait_for(news.wait(), left)
                 except TimeoutError:
@@ -119,7 +121,7 @@ class Inbox:
             found = self.wait_for(wanted, 1, timeout)
         except NotReceived:
             return
-        raise NotReceived(self._unwelcome(wanted, found))
+        raise NotReceived(self.unwelcome(wanted, found))
 
     async def expect_none_async(self, wanted: "Wanted", timeout: float) -> None:
         """As :meth:`expect_none`, in an asyncio event loop, which goes on meanwhile."""
@@ -127,26 +129,26 @@ class Inbox:
             found = await self.wait_for_async(wanted, 1, timeout)
         except NotReceived:
             return
-        raise NotReceived(self._unwelcome(wanted, found))
+        raise NotReceived(self.unwelcome(wanted, found))
 
     def news_since(self, cleared: int, count: int) -> tuple[int, list[Message]]:
         """Return how often the inbox was cleared, and the messages behind the first ``count``; all, if cleared since."""
         with self._lock:
             return self._cleared, self._messages[count if cleared == self._cleared else 0 :]
 
-    def _missing(self, search: "_Search", timeout: float) -> str:
+    def missing(self, wanted: "Wanted", outcome: str) -> str:
         """Say what was asked for, and what came instead, the nearest first."""
-        wanted = search.wanted
         reasons = [(wanted.reasons(message), message) for message in self.messages()]
         reasons.sort(key=lambda each: len(each[0]))
-        lines = [f"expected {search.asked()}, got {len(search.found)} in {timeout:g} s", "received:"]
+        lines = [f"expected messages with {wanted}: {outcome}", "received:"]
         lines += [f"  {message!r}: {'; '.join(why) or 'fits'}" for why, message in reasons[:_LISTED]]
         if len(reasons) > _LISTED:
             lines.append(f"  ... and {len(reasons) - _LISTED} more")
         return self._with_transcript(lines if reasons else [*lines, "  nothing"])
 
-    def _unwelcome(self, wanted: "Wanted", found: list[Message]) -> str:
-        return self._with_transcript([f"expected no message with {wanted}, got {found[0]!r}"])
+    def unwelcome(self, wanted: "Wanted", found: list[Message]) -> str:
+        """Say what came that should not have."""
+        return self._with_transcript([f"expected no message with {wanted}, got {', '.join(map(repr, found[:1]))}"])
 
     def _with_transcript(self, lines: list[str]) -> str:
         return "\n".join([*lines, self.transcript()] if self._records else lines)
@@ -174,9 +176,9 @@ class _Search:
         self.found += [message for message in news if not self.wanted.reasons(message)]
         return len(self.found) >= self._count
 
-    def asked(self) -> str:
-        """Return in words what is searched."""
-        return f"{'a message' if self._count == 1 else f'{self._count} messages'} with {self.wanted}"
+    def outcome(self, timeout: float) -> str:
+        """Return in words what was found."""
+        return f"got {len(self.found)} of {self._count} in {timeout:g} s"
 
 
 class Wanted:

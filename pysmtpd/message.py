@@ -1,18 +1,21 @@
 """A message as a Python test sees it: the envelope, the exact bytes received, and a parsed view made when asked for."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
+from operator import itemgetter
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from email.message import EmailMessage, MIMEPart
 
+    from pysmtpd.core.events import Deliver
     from pysmtpd.core.tls import TlsFacts
 
 #: What the email package raises on odd MIME: unknown charsets, broken encodings, headers without a value, parts too deep.
 _ODD = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
+_UNBRACKETED = itemgetter(slice(1, -1))
 
 
 class Message:
@@ -41,7 +44,7 @@ class Message:
         peer: tuple[str, int],
         helo: str,
         id: str,
-        time: "datetime",
+        time: datetime,
         *,
         parameters: Mapping[str, str] | None = None,
         recipient_parameters: Sequence[Mapping[str, str]] = (),
@@ -61,6 +64,25 @@ class Message:
         self.protocol = protocol
         self.tls = tls
         self.user = user
+
+    @classmethod
+    def of(cls, event: "Deliver") -> "Message":
+        """Return the message that a session asks about, come now."""
+        envelope = event.envelope
+        return cls(
+            event.sender[1:-1],
+            tuple(map(_UNBRACKETED, event.recipients)),
+            event.content.body,
+            (envelope.client, envelope.port),
+            envelope.helo,
+            event.id,
+            datetime.now(UTC),
+            parameters=envelope.parameters,
+            recipient_parameters=envelope.recipient_parameters,
+            protocol=envelope.protocol,
+            tls=envelope.tls,
+            user=envelope.user,
+        )
 
     @property
     def parameters(self) -> dict[str, str]:

@@ -247,6 +247,10 @@ proc ::pysmtpd::Settings {} {
     }
     lappend settings {*}[TlsSettings]
     lappend settings {*}[OwnSettings]
+    variable keeps
+    if {$keeps} {
+        lappend settings keep 1
+    }
     if {![info exists ours(deliver)]} {
         # Whatever the options say, a script's own ::smtpd::deliver has every message.
         lappend settings callback deliverMIME callback deliver word tcl

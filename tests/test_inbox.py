@@ -46,7 +46,7 @@ def test_each_condition_counts(server):
 
 def test_a_failure_says_what_came_instead(server):
     send(server, subject="something else")
-    with pytest.raises(AssertionError, match=r"(?s)to='nobody'.*got 0.*'something else', .*>: another recipient"):
+    with pytest.raises(AssertionError, match=r"(?s)to='nobody': got 0 of 1.*'something else', .*>: another recipient"):
         server.wait_for(to="nobody", timeout=0)
     server.clear()
     with pytest.raises(AssertionError, match="nothing"):
@@ -80,7 +80,7 @@ def test_near_misses_come_first():
     with pytest.raises(pysmtpd.NotReceived) as failure:
         inbox.wait_for(Wanted("b@example.org", "a@example.org", "Hello"), 1, 0)
     lines = str(failure.value).splitlines()
-    assert lines[0] == "expected a message with to='b@example.org', sender='a@example.org', subject='Hello', got 0 in 0 s"
+    assert lines[0] == "expected messages with to='b@example.org', sender='a@example.org', subject='Hello': got 0 of 1 in 0 s"
     assert lines[2].endswith("'hello', 18 bytes>: another subject")
     assert lines[3].endswith(": another recipient; another subject")
 
@@ -158,7 +158,7 @@ def test_waiting_in_vain_in_an_event_loop(server):
         inbox.add(message())
         with pytest.raises(pysmtpd.NotReceived, match="expected no message with anything at all, got <Message"):
             await inbox.expect_none_async(Wanted(), 0)
-        with pytest.raises(pysmtpd.NotReceived, match=r"got 1 in 0\.01 s"):
+        with pytest.raises(pysmtpd.NotReceived, match=r"got 1 of 2 in 0\.01 s"):
             await inbox.wait_for_async(Wanted(), 2, 0.01)
 
     asyncio.run(wait())

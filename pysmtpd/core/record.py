@@ -5,9 +5,10 @@ code for it. Commands and replies are kept as they pass, in a bounded list; a te
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pysmtpd.core.events import Deliver
+from pysmtpd.core.events import Deliver, Refuse, Verdict
 from pysmtpd.core.faults import FaultySession
 from pysmtpd.core.replies import one_line, without_secret
 from pysmtpd.core.session import Session
@@ -38,13 +39,14 @@ class Record:
         port: the client's port.
     """
 
-    __slots__ = ("client", "entries", "port")
+    __slots__ = ("client", "entries", "keep", "port")
 
     def __init__(self, client: str, port: int) -> None:
         self.client = client
         self.port = port
         #: A command as text, replies as bytes, the size of a message as a number, None for the end of the client's side.
         self.entries: deque[str | bytes | int | None] = deque(maxlen=MAX_ENTRIES)
+        self.keep: Callable[[Deliver], None] | None = None  #: what is told of each message that is accepted, where no driver is
 
     @property
     def lines(self) -> list[str]:
@@ -114,6 +116,15 @@ class _Recording(FaultySession):
                 entries.append(len(question.content.body))
             case _:
                 entries.append(f"({getattr(body, 'name', 'a message')})")
+
+    def answer(self, verdict: Verdict, *, replied: bool = False) -> None:
+        """Answer the open question."""
+        question = self.question
+        if replied:
+            self.record.entries.append(self.acceptance)
+        if self.record.keep is not None and isinstance(question, Deliver) and not isinstance(verdict, Refuse):
+            self.record.keep(question)
+        super().answer(verdict, replied=replied)
 
     def receive_eof(self) -> None:
         """Take the end of the client's side."""

@@ -65,6 +65,7 @@ from pysmtpd.options import OWN_OPTIONS, read
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
 
 if TYPE_CHECKING:
+    from pysmtpd.drivers.tcl_inbox import TclInbox
     from pysmtpd.drivers.tcl_mime import Mime
 
 #: What a link calls a session by.
@@ -104,9 +105,10 @@ class TclEngine:
         self._scripted: set[str] = set()
         self._python: dict[str, Callback] = {}
         self._asked_in_python: set[str] = set()
-        self._handles: dict[str, Callback] = {"mime": self._mime}
+        self._handles: dict[str, Callback] = {"mime": self._mime, "inbox": self._inbox_command}
         self._tls: tuple[dict[str, str], dict[str, Any]] = ({}, {})
         self._parts: Mime | None = None
+        self._inbox: TclInbox | None = None
         self._choose_callbacks()
 
     # Settings
@@ -132,7 +134,7 @@ class TclEngine:
         Arguments:
             settings: pairs of a name and a value. ``extension`` is followed by its ``parameters``, ``help`` by each ``line``,
                 ``callback`` (an option's name) by each ``word`` of its command prefix, ``option`` (one of ours) by its ``value``,
-                ``tls`` (the name of an option for it) by its ``text``.
+                ``tls`` (the name of an option for it) by its ``text``. ``keep`` has messages kept from now on.
 
         Raises ConfigurationError for a Python callback that cannot be found, and for an option's value that cannot be used.
         """
@@ -160,6 +162,8 @@ class TclEngine:
                     commands.append(value)
                 case "scripted":
                     scripted.append(value)
+                case "keep":
+                    self._keep()
                 case "extension":
                     current = value
                 case "parameters":
@@ -231,7 +235,26 @@ class TclEngine:
         available = {**self._configured, **self._overrides}
         self._python = {option: available[option] for option in winners.values() if option in available}
         self._asked_in_python = {CALLBACK_OPTIONS[option] for option in self._python}
-        self.config.listen_for(frozenset(winners).union({"tls"} if "command" in self._scripted else ()))
+        asked = frozenset(winners).union({"tls"} if "command" in self._scripted else ())
+        if self._inbox is not None:
+            if "deliver" not in asked:
+                self._asked_in_python.add("deliver")  # and nobody there says no
+            asked |= {"deliver"}
+        self.config.listen_for(asked)
+
+    def _keep(self) -> None:
+        """Keep messages from now on."""
+        if self._inbox is None:
+            from pysmtpd.drivers.tcl_inbox import TclInbox
+
+            self._inbox = TclInbox()
+            self.config.observe = self._inbox.observe
+
+    def _inbox_command(self, *words: str) -> object:
+        """Do what ``tcl/inbox.tcl`` asks for."""
+        self._keep()
+        assert self._inbox is not None  # noqa: S101 # it is there now
+        return self._inbox.run(*words)
 
     # What happened to a session
 
