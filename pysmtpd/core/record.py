@@ -68,6 +68,14 @@ class Record:
                     lines.append("C: (end)")
         return lines
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the client did that the standards would have it do otherwise; nothing, of a session too long to be kept whole."""
+        from pysmtpd.core.remarks import remarks_on
+
+        entries = self.entries.copy()
+        return remarks_on(entries) if len(entries) < MAX_ENTRIES else []
+
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
