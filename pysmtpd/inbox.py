@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from re import Pattern
 from typing import Final
 
-from pysmtpd.core import Session
+from pysmtpd.core import Deliver, Session
 from pysmtpd.core.faults import Asked, same_address
 from pysmtpd.core.record import Record, record
 from pysmtpd.message import Message
@@ -45,11 +45,9 @@ class Inbox:
         """Return all messages, in a list of the caller's own."""
         return self._messages.copy()
 
-    def observe(self, session: Session) -> Record:
-        """Have a session recorded that begins; return the record."""
-        made = record(session)
-        self._records.append(made)
-        return made
+    def observe(self, session: Session, keep: Callable[[Deliver], None] | None = None) -> None:
+        """Have a session recorded that begins. ``keep``: as of :func:`pysmtpd.core.record.record`."""
+        self._records.append(record(session, keep))
 
     def sessions(self) -> list[Record]:
         """Return what was said in the last sessions, oldest first."""

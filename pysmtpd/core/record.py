@@ -88,15 +88,21 @@ def _shown(command: str) -> str:
     return one_line(without_secret(command).encode("latin-1", "replace").decode("utf-8", "backslashreplace"))
 
 
-def record(session: Session) -> Record:
-    """Have a session recorded that has not begun yet; return the record."""
+def record(session: Session, keep: Callable[[Deliver], None] | None = None) -> Record:
+    """Have a session recorded that has not begun yet; return the record.
+
+    Arguments:
+        session: the session.
+        keep: what is told of each message that is accepted, where the driver does not do so.
+    """
     session.record = made = Record(session.client, session.port)
-    session.__class__ = RecordedSession
+    made.keep = keep
+    session.__class__ = RecordedSession if keep is None else KeptSession
     return made
 
 
-class _Recording(FaultySession):
-    """What a recorded session does beside what it does anyway."""
+class RecordedSession(FaultySession):
+    """A session that is recorded: what it does beside what it does anyway."""
 
     __slots__ = ()
 
@@ -125,6 +131,30 @@ class _Recording(FaultySession):
             case _:
                 entries.append(f"({getattr(body, 'name', 'a message')})")
 
+    def receive_eof(self) -> None:
+        """Take the end of the client's side."""
+        if not self._closed:
+            self.record.entries.append(_END)
+        super().receive_eof()
+
+    def take_output(self) -> bytes:
+        """Return the reply bytes since the last call."""
+        output = super().take_output()
+        if output:
+            self.record.entries.append(output[-MAX_REPLIES:])
+        return output
+
+    def _encrypt(self, context: "Context") -> None:
+        plain: Any = type(self)
+        super()._encrypt(context)
+        self.__class__ = _encrypted(plain)
+
+
+class KeptSession(RecordedSession):
+    """A session that is recorded, and its messages kept, for a driver that does not do so."""
+
+    __slots__ = ()
+
     def answer(self, verdict: Verdict, *, replied: bool = False) -> None:
         """Answer the open question."""
         question = self.question
@@ -134,37 +164,13 @@ class _Recording(FaultySession):
             self.record.keep(question)
         super().answer(verdict, replied=replied)
 
-    def receive_eof(self) -> None:
-        """Take the end of the client's side."""
-        if not self._closed:
-            self.record.entries.append(_END)
-        super().receive_eof()
 
-    def _encrypt(self, context: "Context") -> None:
-        super()._encrypt(context)
+def _encrypted(plain: Any) -> Any:
+    """Return the class of a recorded session under TLS. Made when first asked for, since TLS is slow to load."""
+    if plain not in _made:
         from pysmtpd.core.tls import EncryptedSession
 
-        self.__class__ = _encrypted(EncryptedSession)
-
-
-class RecordedSession(_Recording):
-    """A session that is recorded."""
-
-    __slots__ = ()
-
-    def take_output(self) -> bytes:
-        """Return the reply bytes since the last call."""
-        output = super().take_output()
-        if output:
-            self.record.entries.append(output[-MAX_REPLIES:])
-        return output
-
-
-def _encrypted(base: Any) -> Any:
-    """Return the class of a recorded session under TLS. Made when first asked for, since ``base`` takes long to load."""
-    if not _made:
-
-        class RecordedEncryptedSession(_Recording, base):  # type: ignore[misc] # the base is known to whoever calls
+        class Encrypted(plain, EncryptedSession):  # type: ignore[misc] # one of the two above
             """A session under TLS that is recorded, in the clear."""
 
             __slots__ = ()
@@ -175,10 +181,10 @@ def _encrypted(base: Any) -> Any:
                 """Return the records since the last call."""
                 if self._stage.established and self.out:
                     self.record.entries.append(b"".join(self.out)[-MAX_REPLIES:])
-                return super().take_output()
+                return EncryptedSession.take_output(self)
 
-        _made.append(RecordedEncryptedSession)
-    return _made[0]
+        _made[plain] = Encrypted
+    return _made[plain]
 
 
-_made: list[Any] = []
+_made: dict[Any, Any] = {}

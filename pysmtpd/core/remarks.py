@@ -45,9 +45,9 @@ class _Reader:
                 self._greeted = True
                 self._pipelining = self._pipelining or b"250-PIPELINING" in entry or b"250 PIPELINING" in entry
                 self._pending = ""
-            case str():
+            case str() if not entry.startswith("("):
                 self._command(entry)
-            case int():
+            case str() | int():  # a message, or what came in its place
                 if self._pending == "DATA":
                     self.remarks.append("the message was sent before the reply to DATA (RFC 5321, 3.3)")
                 self._pending = "."

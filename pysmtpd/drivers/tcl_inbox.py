@@ -14,7 +14,7 @@ class TclInbox:
 
     def observe(self, session: Session) -> None:
         """Have a session that begins recorded, and its messages kept."""
-        self._inbox.observe(session).keep = self._keep
+        self._inbox.observe(session, self._keep)
 
     def _keep(self, event: Deliver) -> None:
         self._came += 1
