@@ -1,5 +1,6 @@
 """The conformance suite as tests: every transcript and every script on every target; `python -m compat` shows them as a table."""
 
+import re
 import sys
 
 import pytest
@@ -7,9 +8,10 @@ from tclsh import ROOT
 
 import compat
 from compat import ledger, play, scripts
-from compat.fuzz import campaign, known
+from compat.fuzz import campaign, known, shrink
+from compat.fuzz.sessions import Session, Setup, unsafe_for_stock
 from compat.targets import add_server
-from compat.transcript import load_all
+from compat.transcript import Rule, load_all
 from pysmtpd.core.profile import QUIRKS
 
 
@@ -88,3 +90,33 @@ def test_random_sessions_differ_nowhere_outside_the_ledger():
     findings = [finding for tally in tallies for finding in tally.findings]
     assert sum(tally.sessions for tally in tallies) >= 50
     assert not findings, "\n".join(f"--seed 1 --only {found.number}: {found.target}: {found.first}" for found in findings)
+
+
+@pytest.mark.parametrize(
+    ("validated", "line", "unsafe"),
+    [
+        (False, b"NOOP", False), (True, b"MAIL FROM:<a@b.example>", False), (True, b"MAIL FROM:Name <a@b.example> X=1", False),
+        (False, b"N?OP", True), (False, b"[x] y", True), (False, b"text\n* y", True),
+        (False, b"MAIL FROM:<a;b@b.example>", False), (True, b"MAIL FROM:<a;b@b.example>", True), (True, b"rcpt  to:<$a@b.example>", True),
+        (True, b"RCPT TO:<a b@b.example>", True), (True, b"RCPT TO:<a\nb@b.example>", True),
+    ],
+)  # fmt: skip
+def test_what_stock_might_evaluate_is_not_played_to_it(validated, line, unsafe):
+    rules = (Rule("validate_sender", None, "accept", "", ""),) if validated else ()
+    assert unsafe_for_stock(Setup(rules), Session((b"EHLO x\r\n", line + b"\r\n"), lockstep=True)) is unsafe
+
+
+def test_a_difference_shrinks_to_what_it_needs(monkeypatch, tmp_path):
+    unknown = "ehlo_address_literal"
+    monkeypatch.setattr(known, "ENTRIES", tuple(entry for entry in known.ENTRIES if entry.name != unknown))
+    monkeypatch.setattr(shrink, "BUDGET", 4.0)
+    what = Session(
+        (b"NOOP\r\n", b"HELP MAIL\r\n", b"EHLO [127.0.0.1]\r\n", b"MAIL FROM:<a@b.example>\r\n", b"QUIT\r\n"), lockstep=False
+    )
+    smallest = shrink.shrink(Setup((Rule("deliver", None, "accept", "", ""),), banner="b"), what, "python")
+    path = shrink.write(tmp_path, "found", *smallest, "a literal")
+    assert not smallest[0].rules
+    text = path.read_text()
+    assert "EHLO [" in text
+    assert "S: 501" in text  # what stock said
+    assert not re.search("NOOP|HELP|MAIL|QUIT", text)
