@@ -64,6 +64,7 @@ class Server(BaseServer):
         """
         listener = self._open_listener(myaddr, port)
         if self._hub is None:
+            self._service = self._new_service()  # an old one's clients may be about to be told goodbye
             self._hub = Hub(self._service, asyncio.get_running_loop())
         self._has_started(listener)
         await self._hub.serve(listener)

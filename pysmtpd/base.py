@@ -65,7 +65,7 @@ class BaseServer:
         )
         self.has_stopped = threading.Event()
         self._listener: socket.socket | None = None
-        self._service = Service(self.options, print_log)
+        self._service = self._new_service()
         self.faults = Faults()  #: what goes wrong on purpose
         if keep:
             self.options.config.observe = self.inbox.observe
@@ -76,6 +76,9 @@ class BaseServer:
     def default(cls) -> Self:
         """Return a server as the module's own ``start`` uses one: on port 25, and keeping no messages."""
         return cls("", 25, keep=False)
+
+    def _new_service(self) -> Service:
+        return Service(self.options, print_log)
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Set options. Raises ConfigurationError naming the option, its value and what is allowed."""

@@ -57,6 +57,7 @@ class Server(BaseServer):
         with self._lock:
             listener = self._open_listener(myaddr, port)
             if self._loop is None or not self._loop.running:
+                self._service = self._new_service()  # an old loop may be about to end what it served
                 self._loop = Loop(self._service)
             self._loop.serve(listener)
             self._has_started(listener)

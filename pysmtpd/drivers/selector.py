@@ -166,7 +166,7 @@ class Connection(Conversation):
             self.abort()
             return
         self.heard = self._loop.now
-        self._unsent = self._unsent[sent:]
+        self._unsent = self._unsent[sent:] or b""  # an empty view would keep all of it
         if not self._unsent:
             if self.closing:
                 self.finish()

@@ -190,6 +190,28 @@ def test_close_in_a_callback_answers_its_client_and_ends_the_server():
         client.hello()
 
 
+def test_close_and_start_in_a_callback_begin_anew():
+    with Server() as server, Client(server.addr) as client:
+        started = threading.Event()
+
+        def deliver(*_):
+            server.close()
+            server.start()
+            started.set()
+
+        server.configure({"deliver": deliver})
+        client.hello()
+        assert client.mail().code == 250
+        assert started.is_set()
+        client.expect(421)
+        client.expect_end()
+        server.configure({"deliver": None})
+        with Client(server.addr) as other:
+            other.hello()
+            assert other.mail().code == 250
+            other.quit()
+
+
 def test_a_callback_that_takes_its_time_elsewhere_keeps_only_its_own_client_waiting():
     from concurrent.futures import ThreadPoolExecutor
 
