@@ -610,12 +610,12 @@ proc ::pysmtpd::link::Look {before stopped} {
 
 # ::pysmtpd::link::Kill --
 #
-#   End a child that somebody has stopped.
+#   End a child that somebody has stopped. The shell's own kill: a small system may have no other.
 #
 proc ::pysmtpd::link::Kill {} {
     variable pipe
     ::pysmtpd::Note error "the Python engine (process [pid $pipe]) has been stopped, and is ended"
-    catch {exec kill -KILL {*}[pid $pipe]}
+    catch {exec sh -c {kill -KILL "$@"} sh {*}[pid $pipe]}
 }
 
 # ::pysmtpd::link::IsStopped --

@@ -35,6 +35,7 @@ look() {
     need tcl-thread tcl_has Thread
     need tcl-tls tcl_has tls
     need openssl command -v openssl
+    need netbase test -e /etc/protocols # without which swaks does not know tcp
     need swaks command -v swaks
     need curl command -v curl
     need msmtp command -v msmtp
