@@ -14,7 +14,7 @@ _TCL_DATE = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} \d{2} \d{2}:\d{2}:\d
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(_DATE), "DATE"),
     (re.compile(_TCL_DATE), "DATE"),
-    (re.compile(r"(?<=250 )[0-9A-Za-z]{12}(?= Message accepted)"), "ID"),
+    (re.compile(r"\b[0-9A-Za-z]{12}(?= Message accepted)"), "ID"),
     (re.compile(r"(?<=id )[0-9A-Za-z]{12}(?=; DATE)"), "ID"),
     (re.compile(r"tcllib smtpd \(\d[\w.]*\)"), "tcllib smtpd (VERSION)"),
     (re.compile(r"tcllib smtpd \d[\w.]*(?=;)"), "tcllib smtpd VERSION"),

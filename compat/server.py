@@ -1,6 +1,6 @@
 """The server side of the Python target: the twin of server.tcl, with the same arguments and the same output.
 
-server.py ADDR    (and set-ups on stdin, see server.tcl)
+server.py ADDR [NAME VALUE] ...    (and set-ups on stdin, see server.tcl)
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, cast
 import pysmtpd
 from pysmtpd.certificates import CA, LOCALHOST
 from pysmtpd.core.profile import QUIRKS
+from pysmtpd.options import read
 
 Rule = tuple[str, str, str, str, str]
 RULES: list[Rule] = []
@@ -122,7 +123,7 @@ def set_up(words: list[str], default_banner: str) -> None:
     """Put a set-up in force in place of the one before."""
     RULES.clear()
     options: dict[str, Any] = {"banner": default_banner, "loglevel": "warn", **dict.fromkeys(FUNCTIONS)}
-    options.update(dict.fromkeys(QUIRKS, True))
+    options.update(dict.fromkeys(QUIRKS, pysmtpd.cget("profile") == "tcllib-1.5"))
     options.update(usetls=False, request=False, command=None)
     rest = iter(words)
     for keyword in rest:
@@ -142,9 +143,10 @@ def set_up(words: list[str], default_banner: str) -> None:
     pysmtpd.configure(**options)
 
 
-def main(listen: str) -> None:
+def main(listen: str, *words: str) -> None:
     """Start, carry out the set-ups that come on stdin, and stay until it is closed."""
     pysmtpd.configure(profile="tcllib-1.5")
+    pysmtpd.configure(**{name: read(name, text) for name, text in zip(words[::2], words[1::2], strict=True)})
     default_banner = str(pysmtpd.cget("banner"))
     port = pysmtpd.start(listen, 0).getsockname()[1]
     for line in sys.stdin:
@@ -154,4 +156,4 @@ def main(listen: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,7 +1,8 @@
 # The server side of every Tcl target: starts, sets up callbacks as it is told, and reports what they see.
 #
 # The same file runs on the stock package and on ours, so it uses public commands and variables only.
-#   server.tcl ADDR
+#   server.tcl ADDR ?NAME VALUE? ...
+# with options that are ours alone, by their names without a dash.
 # On stdin one line for each set-up, all words of it in hexadecimal UTF-8, an empty word as "-":
 #   names STYLE ?fresh BOOL? ?banner TEXT? ?log LEVEL? ?tls KIND? ?rule CALLBACK WHEN ACTION CODE TEXT? ...
 # With "fresh", no callback sees the errorCode of an earlier error.
@@ -211,6 +212,9 @@ proc instructed {} {
 
 # The package logs to stdout: its lines must not wait in a buffer.
 fconfigure stdout -buffering line
+foreach {name value} [lrange $argv 1 end] {
+    smtpd::configure -$name $value
+}
 set default_banner [smtpd::cget -banner]
 set port [lindex [fconfigure [smtpd::start [lindex $argv 0] 0] -sockname] 2]
 set engine [expr {[llength [info commands ::pysmtpd::version]] ? "pysmtpd" : "stock"}]

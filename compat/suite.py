@@ -117,9 +117,10 @@ class Pool:
 
     def server(self, transcript: Transcript) -> Server:
         """A server set up for the transcript."""
-        if self._server is None or self._server.listen != transcript.listen:
+        wanted = transcript.listen, transcript.options
+        if self._server is None or (self._server.listen, self._server.options) != wanted:
             self.drop()
-            self._server = Server(ALL_TARGETS[self.target], transcript.listen)
+            self._server = Server(ALL_TARGETS[self.target], *wanted)
         self._server.set_up(transcript.server_words() + self._words)
         return self._server
 
@@ -179,13 +180,15 @@ def update_all(transcripts: Sequence[Transcript]) -> list[str]:
 def update(transcript: Transcript) -> list[str]:
     """Rewrite the untagged expectations of a file from what the stock package does; the lines to look at by hand.
 
-    A step in which targets differ is left as it stands.
+    A step in which targets differ is left as it stands. Of a file with options, which the stock package does not have, all
+    lines are to be looked at: they are what our own package does.
     """
-    if "stock" not in transcript.targets:
+    if "stock" not in transcript.targets and not transcript.options:
         return [f"{transcript.name}: not for stock, left alone"]
-    with Pool("stock") as pool:
+    teacher = transcript.targets[0]
+    with Pool(teacher) as pool:
         server = pool.server(transcript)
-        played = play(transcript, "stock", server, learn=True)
+        played = play(transcript, teacher, server, learn=True)
         host = server.host
     notes: list[str] = []
     text = transcript.path.read_text("ascii").splitlines()

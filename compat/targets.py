@@ -113,12 +113,13 @@ FOREIGN = "server"
 class Server:
     """A running server program: its port, and the callback records it prints."""
 
-    def __init__(self, target: Target, listen: str) -> None:
+    def __init__(self, target: Target, listen: str, options: Sequence[str] = ()) -> None:
         self._target = target
         self.listen = listen
+        self.options = list(options)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `close`, with the process)
         self._process = subprocess.Popen(
-            [*target.command, *([str(target.script)] if target.script else []), listen],
+            [*target.command, *([str(target.script)] if target.script else []), listen, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

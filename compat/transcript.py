@@ -85,6 +85,7 @@ class Transcript:
     log: str | None = None
     tls: str | None = None
     names: str = "qualified"
+    options: list[str] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
 
@@ -199,6 +200,11 @@ def _header(transcript: Transcript, raw: str) -> None:
             transcript.log = value
         case "tls" if value in ("certificate", "nothing", "verify"):
             transcript.tls = value
+        case "profile":
+            transcript.options += ["profile", value]
+        case "option":
+            name, _, text = value.partition(" ")
+            transcript.options += [name, text.strip()]
         case "names" if value in ("qualified", "global", "prefix"):
             transcript.names = value
         case "callback":
@@ -244,13 +250,15 @@ def _targets(text: str) -> frozenset[str]:
 def _check(transcript: Transcript) -> None:
     """Rules that concern the whole file."""
     problems = []
+    if transcript.options:  # the stock package has none of these
+        transcript.targets = tuple(target for target in transcript.targets if target != "stock")
     if not transcript.shows:
         problems.append("no `shows:` line")
     entries = {name for name, shown in ledger.entries().items() if transcript.name in shown}
     if entries != set(transcript.quirks):
         problems.append(f"its quirks are {sorted(transcript.quirks)}, LEDGER.md says {sorted(entries)}")
     differs = any(line.targets is not None for line in transcript.lines) or "stock" not in transcript.targets
-    if differs and not transcript.quirks:
+    if differs and not transcript.quirks and not transcript.options:
         problems.append("targets differ, but no `quirk:` says why")
     if "python" in transcript.targets and any(rule.action in TCL_ONLY for rule in transcript.rules):
         problems.append("a callback does what only Tcl can, but the python target is listed")

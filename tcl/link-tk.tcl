@@ -17,9 +17,12 @@ proc ::pysmtpd::link::look {} {
 #
 proc ::pysmtpd::link::ready {} {
     if {$::pysmtpd::changed} {
-        # Collecting them may fail: a -password is a callback.
-        set settings [::pysmtpd::Settings]
+        # Before they are collected: a -password is a callback, which may be Python's and so come back here, and may fail.
         set ::pysmtpd::changed 0
+        if {[catch {::pysmtpd::Settings} settings problem]} {
+            set ::pysmtpd::changed 1
+            return -options $problem $settings
+        }
         set problem [::pysmtpd::engine::configure {*}$settings]
         if {$problem ne ""} {
             set ::pysmtpd::changed 1

@@ -183,9 +183,8 @@ class Session:
         config = self.config
         if config.tls is not None and config.tls_implicit:
             self._encrypt(config.tls)
-        greeting = wire(
-            config.replies.greeting.format(server=config.server_address, banner=config.banner, timestamp=config.timestamp())
-        )
+        text = config.replies.greeting.replace(" ESMTP ", " LMTP ") if config.lmtp else config.replies.greeting
+        greeting = wire(text.format(server=config.server_address, banner=config.banner, timestamp=config.timestamp()))
         if "host" in config.ask:
             self.ask(CheckHost(self.client), greeting, self._host_accepted, self._host_refused)
         else:
@@ -804,7 +803,7 @@ class Session:
         if "SMTPUTF8" in self.parameters:  # the header is octets: one character for each
             sender = sender.encode("utf-8").decode("latin-1")
         self.id = config.new_id()
-        self._trace = trace_header(config, sender, self.domain, self.client, self.id, self.tls)
+        self._trace = trace_header(config, sender, self.domain, self.client, self.id, self.tls, self.envelope.protocol)
 
     def _received(self, body: "Body | Taker", last: bytes) -> None:
         """What was to be sent has come whole, and ``last`` ended it."""

@@ -8,19 +8,42 @@ if TYPE_CHECKING:
     from pysmtpd.core.tls import TlsFacts
 
 
-def trace_header(config: Config, sender: str, domain: str, client: str, message_id: str, tls: "TlsFacts | None" = None) -> str:
+def trace_header(
+    config: Config,
+    sender: str,
+    domain: str,
+    client: str,
+    message_id: str,
+    tls: "TlsFacts | None" = None,
+    protocol: str = "SMTP",
+) -> str:
     """Return the trace header, its lines joined by LF, with none after the last.
 
-    ``sender`` is the reverse-path in its brackets, ``domain`` the name given to HELO (empty when there was none),
-    ``client`` the client's IP address, ``tls`` what was agreed on under TLS. The words are the stock package's in every profile;
-    only ``config.software`` differs, and the version of TLS, which the stock package does not know.
+    In the stock dialect the words are the stock package's; in ours they follow RFC 5321, 4.4.
+
+    Arguments:
+        config: the server's settings.
+        sender: the reverse-path in its brackets.
+        domain: the name given to HELO; empty when there was none.
+        client: the client's IP address.
+        message_id: the message's id.
+        tls: what was agreed on under TLS.
+        protocol: the name of the protocol (RFC 3848).
     """
+    if config.profile.stock_replies:
+        encrypted = ""
+        if tls is not None:  # the stock package cannot tell the version
+            encrypted = f"\n\t(version=TLS1/SSL3 cipher={tls.cipher} bits={tls.bits} verify=NO)"
+        return (
+            f"Return-Path: {sender}\nReceived: from {domain} [{client}]\n"
+            f"\tby {config.hostname} with {config.software}{encrypted}\n\tid {message_id}; {config.timestamp()}"
+        )
     encrypted = ""
     if tls is not None:
-        version = "TLS1/SSL3" if config.profile.stock_replies else tls.version
-        verified = "YES" if tls.peer_certificate and not config.profile.stock_replies else "NO"
-        encrypted = f"\n\t(version={version} cipher={tls.cipher} bits={tls.bits} verify={verified})"
+        verified = "YES" if tls.peer_certificate else "NO"
+        encrypted = f"\n\t(version={tls.version} cipher={tls.cipher} bits={tls.bits} verify={verified})"
+    literal = f"[IPv6:{client}]" if ":" in client else f"[{client}]"
     return (
-        f"Return-Path: {sender}\nReceived: from {domain} [{client}]\n"
-        f"\tby {config.hostname} with {config.software}{encrypted}\n\tid {message_id}; {config.timestamp()}"
+        f"Return-Path: {sender}\nReceived: from {domain} ({literal})\n"
+        f"\tby {config.hostname} ({config.software}) with {protocol}{encrypted}\n\tid {message_id}; {config.timestamp()}"
     )

@@ -49,7 +49,7 @@ def test_the_client_is_who_the_header_says(header, client, piece):
     assert driver.of_type(CheckHost) == [CheckHost(client[0])]
     [delivery] = driver.of_type(Deliver)
     assert (delivery.envelope.client, delivery.envelope.port) == client
-    assert f"Received: from me [{client[0]}]" in delivery.content.trace
+    assert f"Received: from me ([{'IPv6:' * (':' in client[0])}{client[0]}])" in delivery.content.trace
     assert codes(driver.output) == [220, 250, 250, 250, 354, 250, 221]
 
 
