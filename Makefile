@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PEERS := .peers
 TCLINT := $(VENV)/tclint/bin/tclint
 
-.PHONY: help setup run test test-pythons lint compat fuzz bench clean
+.PHONY: help setup run test test-pythons lint compat fuzz bench man clean
 
 help:
 	@echo 'make run      show the main job: a legacy Tcl script receiving real mail, in stock tclsh and in tkinter'
@@ -15,6 +15,7 @@ help:
 	@echo 'make compat   the conformance suite alone, as a table'
 	@echo 'make fuzz     100,000 random sessions, compared with the stock package: some 20 minutes on two processors'
 	@echo 'make bench    the benchmark beside its peers, half an hour; BENCH="--work lockstep1,bulk --rounds 2" for less'
+	@echo 'make man      the manual page of the Tcl package, from its source in man/'
 	@echo 'make clean    remove what was made here'
 
 setup: $(VENV)/ready
@@ -50,6 +51,9 @@ bench: setup $(PEERS)/ready
 
 $(PEERS)/ready: tools/peers.sh
 	PYTHON='$(PYTHON)' sh tools/peers.sh '$(PEERS)'
+
+man: setup
+	cd man && dtplite -o smtpd.n nroff smtpd.man
 
 clean:
 	rm -rf $(VENV) $(PEERS) .clients .venvs build dist *.egg-info tcl/interpreter

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from compat import ledger, suite
 from compat.fuzz.__main__ import main as fuzz
-from compat.targets import ALL_TARGETS, TARGETS, WITHOUT_TCLLIB, add_server
+from compat.targets import ALL_TARGETS, TARGETS, WITHOUT_TCLLIB, add_server, use_tclsh
 from compat.transcript import FOLDER, TranscriptError, load
 
 
@@ -24,6 +24,8 @@ def main() -> int:
     if arguments.update:
         print("\n".join(suite.update_all([load(FOLDER / f"{name}.txt") for name in chosen if "/" not in name])))
         return 0
+    if arguments.tclsh:
+        use_tclsh(arguments.tclsh)
     targets = arguments.target or list(WITHOUT_TCLLIB if arguments.without_tcllib else TARGETS)
     if arguments.server:
         targets = [*(arguments.target or ()), add_server(shlex.split(arguments.server), arguments.like)]
@@ -41,6 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m compat", description="Compare pysmtpd with the stock package.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="transcripts to play (default: all)")
     parser.add_argument("-t", "--target", action="append", choices=list(ALL_TARGETS), help="default: all with tcllib")
+    parser.add_argument("--tclsh", metavar="PROGRAM", help="the tclsh of our targets, if it is another than the stock package's")
     parser.add_argument("--without-tcllib", action="store_true", help="the Tcl targets with tcllib hidden from them")
     parser.add_argument("--server", metavar="COMMAND", help="a server program of your own: see README.md")
     parser.add_argument("--like", choices=list(TARGETS), default="python", help="which target it is to answer like: python")

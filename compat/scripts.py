@@ -174,6 +174,11 @@ CASES: dict[str, Case] = {
 }
 
 
+def command(case: Case, target: str) -> list[str]:
+    """The shell that runs a script in a target."""
+    return [word.replace("tclsh", "wish") if case.windowed else word for word in ALL_TARGETS[target].command]
+
+
 @functools.cache
 def output(name: str, target: str) -> tuple[str, ...]:
     """What the script printed, what its client saw, what it wrote, and how it ended; masked."""
@@ -207,11 +212,10 @@ class _Run:
     def started(cls, case: Case, target: str, folder: Path, extra: dict[str, str]) -> Iterator["_Run"]:
         """Start it; when the block ends, so does the process."""
         port = _free_port()
-        command = [word.replace("tclsh", "wish") if case.windowed else word for word in ALL_TARGETS[target].command]
         arguments = [word.replace("PORT", str(port)) for word in case.arguments]
         terminal, script_side = os.openpty()
         process = subprocess.Popen(
-            [*command, str(case.path), *arguments],
+            [*command(case, target), str(case.path), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=script_side,
             stderr=subprocess.STDOUT,

@@ -1,6 +1,7 @@
 """Runs transcripts on targets and compares: the part that the command line and the tests share."""
 
 import difflib
+import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -71,8 +72,10 @@ def _is_script(name: str) -> bool:
 
 def _run_script(name: str, target: str) -> Result:
     """Run one legacy script in the target, and in stock to compare with."""
-    lacks_tcllib = ALL_TARGETS[target].bare and scripts.CASES[name].needs_tcllib
-    if target in ("python", FOREIGN) or lacks_tcllib or scripts.CASES[name].missing():
+    case = scripts.CASES[name]
+    lacks_tcllib = ALL_TARGETS[target].bare and case.needs_tcllib
+    lacks_tk = case.windowed and shutil.which(scripts.command(case, target)[0]) is None
+    if target in ("python", FOREIGN) or lacks_tcllib or lacks_tk or case.missing():
         return Result(name, target, "n.a.")
     if reason := ALL_TARGETS[target].missing():
         return Result(name, target, "DIFF", ("a target that runs",), (reason,))
@@ -80,7 +83,7 @@ def _run_script(name: str, target: str) -> Result:
     # What stock does is right by definition, as long as it works at all.
     wanted = expected if target != "stock" else tuple(line for line in expected if line != "exit code 1")
     actual = scripts.output(name, target)
-    unequal = "pending" if scripts.CASES[name].pending and target != "stock" else "DIFF"
+    unequal = "pending" if case.pending and target != "stock" else "DIFF"
     return Result(name, target, "ok" if wanted == actual else unequal, wanted, actual)
 
 

@@ -100,6 +100,12 @@ WITHOUT_TCLLIB: dict[str, Target] = {
 ALL_TARGETS = {**TARGETS, **WITHOUT_TCLLIB}
 
 
+def use_tclsh(program: str) -> None:
+    """Run our package in another tclsh than the one the stock package is in: one of Tcl 9, say."""
+    for name in ("tclsh", "tclsh" + _BARE):
+        ALL_TARGETS[name] = replace(ALL_TARGETS[name], command=(program,))
+
+
 def add_server(command: Sequence[str], like: str) -> str:
     """Make a server program of somebody else's a target, and return its name. It is to answer as the target `like` does."""
     ALL_TARGETS[FOREIGN] = Target(FOREIGN, tuple(command), "", (), script=None, like=like)

@@ -40,7 +40,7 @@ apply {{dir} {
 _ASK = """
 fconfigure stdout -encoding utf-8
 foreach folder [concat $tcl_pkgPath $auto_path] {
-    if {$folder ne $tcl_library} {
+    if {$folder ne $tcl_library && ![string match //zipfs:* $folder]} {
         puts [file normalize $folder]
     }
 }

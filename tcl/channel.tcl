@@ -4,6 +4,14 @@
 # what there is to do by calling Perform (or Ask, for a question), once per action.
 
 namespace eval ::pysmtpd {
+    # Tcl 9 raises an error for what an encoding has not; a server takes whatever comes, as Tcl 8 does.
+    variable encode {encoding convertto}
+    variable decode {encoding convertfrom}
+    if {[package vsatisfies [package provide Tcl] 9-]} {
+        lappend encode -profile tcl8
+        lappend decode -profile tcl8
+    }
+
     # Live sessions, when there is room for so many.
     variable max_sessions [expr {[package vsatisfies [package provide Tcl] 9-] ? 100000 : 960}]
 
@@ -192,7 +200,8 @@ proc ::pysmtpd::Say {channel line} {
         link::say $numbers($channel) $line
         return
     }
-    Write $numbers($channel) [encoding convertto iso8859-1 $line]
+    variable encode
+    Write $numbers($channel) [{*}$encode iso8859-1 $line]
 }
 
 # ::pysmtpd::Hold --

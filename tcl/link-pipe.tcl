@@ -178,9 +178,11 @@ proc ::pysmtpd::link::Request {operation texts {session 0}} {
             set frame_end [expr {$scan + 9 + $length}]
             if {$found == 21} {
                 set received [string replace $received $scan [expr {$frame_end - 1}]]
-                # Whatever came besides is handled when the event loop runs next.
-                after 0 ::pysmtpd::link::Handle
-                return [encoding convertfrom utf-8 $payload]
+                if {[string length $received]} {
+                    # Whatever came besides is handled when the event loop runs next.
+                    after 0 ::pysmtpd::link::Handle
+                }
+                return [{*}$::pysmtpd::decode utf-8 $payload]
             }
             if {$found == 22} {
                 # What a function prints is seen while it runs.
@@ -209,6 +211,7 @@ proc ::pysmtpd::link::Fill {deadline} {
     variable received
     variable pulse
     set turns 0
+    set patient [expr {[clock microseconds] + 500}] ;# most answers come sooner than a sleep would end
     while 1 {
         if {$pipe eq "" || [catch {read $pipe} bytes]} {
             return 0
@@ -231,7 +234,9 @@ proc ::pysmtpd::link::Fill {deadline} {
             chan configure $pipe -blocking 0
             catch {flush $pipe}
         }
-        after 1
+        if {[clock microseconds] > $patient} {
+            after 1
+        }
     }
 }
 
@@ -242,7 +247,7 @@ proc ::pysmtpd::link::Fill {deadline} {
 proc ::pysmtpd::link::Pack {texts} {
     set payload {}
     foreach text $texts {
-        set text [encoding convertto utf-8 $text]
+        set text [{*}$::pysmtpd::encode utf-8 $text]
         append payload [binary format Ia* [string length $text] $text]
     }
     return $payload
@@ -495,7 +500,7 @@ proc ::pysmtpd::link::Settle {} {
 #
 proc ::pysmtpd::link::Print {payload} {
     catch {
-        puts -nonewline stdout [encoding convertfrom utf-8 $payload]
+        puts -nonewline stdout [{*}$::pysmtpd::decode utf-8 $payload]
         flush stdout
     }
 }

@@ -16,7 +16,8 @@ namespace eval ::mime {
 
 # ::mime::Ask --
 #
-#   Have the engine do something, and return its answer. An error is one of the command that called.
+#   Have the engine do something, and return its answer. An error is one of the command that called. What is ours of smtpd is
+#   there afterwards, the conversions of character sets among it.
 #
 proc ::mime::Ask {args} {
     if {[info commands ::pysmtpd::link::call] eq ""} {
@@ -161,31 +162,7 @@ proc ::mime::Decode {token body} {
     if {$encoding eq ""} {
         return -code error -level 2 "-decode failed: can't reversemap charset $params(charset)"
     }
-    return [FromOctets $encoding $body]
-}
-
-# ::mime::FromOctets --
-#
-#   Convert octets to text. Tcl 9 would raise an error for octets that are none of the encoding's; Tcl 8 takes them as they come.
-#
-proc ::mime::FromOctets {encoding octets} {
-    if {[package vsatisfies [package provide Tcl] 9-]} {
-        # tclint-disable-next-line command-args
-        return [encoding convertfrom -profile tcl8 $encoding $octets]
-    }
-    return [encoding convertfrom $encoding $octets]
-}
-
-# ::mime::ToOctets --
-#
-#   Convert text to octets; what the encoding does not have becomes its question mark.
-#
-proc ::mime::ToOctets {encoding text} {
-    if {[package vsatisfies [package provide Tcl] 9-]} {
-        # tclint-disable-next-line command-args
-        return [encoding convertto -profile tcl8 $encoding $text]
-    }
-    return [encoding convertto $encoding $text]
+    return [{*}$::pysmtpd::decode $encoding $body]
 }
 
 # ::mime::buildmessage --
@@ -193,7 +170,7 @@ proc ::mime::ToOctets {encoding text} {
 #   Return a part as a message, lines ended with CR LF.
 #
 proc ::mime::buildmessage {token} {
-    return [ToOctets [encoding system] [string map [list \n \r\n] [Ask message $token]]]
+    return [{*}$::pysmtpd::encode [encoding system] [string map [list \n \r\n] [Ask message $token]]]
 }
 
 # ::mime::copymessage --
@@ -246,11 +223,11 @@ proc ::mime::word_encode {charset method string {args}} {
     array set options [list -charset_encoded 1 -maxlength 66]
     array set options $args
     if {$options(-charset_encoded)} {
-        set string [FromOctets $charset $string]
+        set string [{*}$::pysmtpd::decode $charset $string]
     }
     set characters {}
     foreach character [split $string {}] {
-        lappend characters [ToOctets $charset $character]
+        lappend characters [{*}$::pysmtpd::encode $charset $character]
     }
     if {![llength $characters]} {
         return {}
@@ -274,7 +251,7 @@ proc ::mime::field_decode {field} {
     set text {}
     foreach {encoding piece} [Ask field_decode $field] {
         if {$encoding ne ""} {
-            set piece [FromOctets $encoding $piece]
+            set piece [{*}$::pysmtpd::decode $encoding $piece]
         }
         append text $piece
     }

@@ -1,8 +1,12 @@
 """Fixtures shared by all tests."""
 
 import gc
+import os
+import shutil
+import subprocess
 
 import pytest
+from smtp_client import DEADLINE
 from tclsh import Script
 
 import pysmtpd.api
@@ -61,3 +65,23 @@ def serve_stock(tmp_path):
 def serve_tkinter(tmp_path):
     """A function that runs a Tcl script with a server in tkinter's Tcl."""
     yield from _server_of("tkinter", tmp_path)
+
+
+@pytest.fixture(scope="session")
+def x_server():
+    """The name of a display that belongs to these tests alone."""
+    if shutil.which("Xvfb") is None:
+        pytest.fail("the tests of wish need Xvfb (Debian: apt install xvfb)")
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "640x480x24", "-nolisten", "tcp"],
+        pass_fds=[writing], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        number = pipe.readline().strip()
+    if not number:
+        pytest.fail(f"Xvfb did not start: exit code {server.wait(DEADLINE)}")
+    yield f":{number}"
+    server.terminate()
+    server.wait(DEADLINE)

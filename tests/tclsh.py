@@ -15,6 +15,7 @@ from smtp_client import DEADLINE, Client
 
 ROOT = Path(__file__).resolve().parent.parent
 SHELLS = {"tclsh": ["tclsh"], "tkinter": [sys.executable, "-m", "pysmtpd", "tclsh", "--"]}
+WISHES = {"wish": ["wish"], "tkinter wish": [sys.executable, "-m", "pysmtpd", "wish", "--"]}
 
 _CONTROL = r"""
 proc control {} {
@@ -54,7 +55,7 @@ def run(folder, script, shell="tclsh", **more):
     file = Path(folder, "run.tcl")
     file.write_text(script, encoding="utf-8")
     return subprocess.run(
-        [*SHELLS[shell], str(file)],
+        [*{**SHELLS, **WISHES}[shell], str(file)],
         env=environment(**more), cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3 * DEADLINE,
     )  # fmt: skip
 
@@ -76,7 +77,7 @@ class Script:
         file.write_text(f"package require smtpd\n{_CONTROL}\n{script}\n{_START}", encoding="utf-8")
         self._errors = (self.folder / "stderr").open("w+")
         self.process = subprocess.Popen(
-            [*SHELLS[shell], str(file)],
+            [*{**SHELLS, **WISHES}[shell], str(file)],
             env=environment(**variables), cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
         self.printed: list[str] = []

@@ -1,7 +1,6 @@
 """The embedded tclsh and wish, held against the real ones: same input, same output, same exit code."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,26 +26,6 @@ def workplace(tmp_path, monkeypatch):
     for name in ("PYSMTPD_CALLBACKS", "PYTHONUNBUFFERED", "TCLLIBPATH", "DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def x_server():
-    """The name of a display that belongs to these tests alone."""
-    if shutil.which("Xvfb") is None:
-        pytest.fail("the tests of wish need Xvfb (Debian: apt install xvfb)")
-    reading, writing = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "640x480x24", "-nolisten", "tcp"],
-        pass_fds=[writing], stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        number = pipe.readline().strip()
-    if not number:
-        pytest.fail(f"Xvfb did not start: exit code {server.wait(DEADLINE)}")
-    yield f":{number}"
-    server.terminate()
-    server.wait(DEADLINE)
 
 
 @pytest.fixture

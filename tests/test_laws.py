@@ -124,6 +124,7 @@ def test_every_module_has_its_tests_and_every_test_its_module():
         Path("test_laws.py"),
         Path("test_compat.py"),
         Path("test_benchmarks.py"),
+        Path("test_manual.py"),
         Path("test_budgets.py"),
         Path("test_docs.py"),
         Path("test_examples.py"),

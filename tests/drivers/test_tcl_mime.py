@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pysmtpd.drivers.mime_words import MimeError
-from pysmtpd.drivers.tcl_mime import MAX_DEPTH, Mime, array_order, parse_content_type
+from pysmtpd.drivers.tcl_mime import MAX_DEPTH, Mime
 
 HOST = "host.example"
 #: What is asked about a part and, in turn, about its parts.
@@ -278,7 +278,7 @@ def test_twenty_thousand_fields_are_read_at_once():
     assert len(mime.run("getheader", "T", "-names")) == 20_000
 
 
-# Addresses, types, arrays
+# Addresses
 
 ADDRESSES = [
     "a@b.c", "Anna <a@b.c>", '"Anna B." <a@b.c> (a note)', "a (the one) @ b", "<a@b.c>", "group: a@b, c@d;, e@f", "@r1,@r2:a@b", "a", '"q u"@x',
@@ -300,29 +300,3 @@ def test_odd_addresses_have_all_of_tcllibs_keys(tcllib, text):
     hostname = tcllib.call("info", "hostname")
     theirs = [[str(word) for word in tcllib.splitlist(box)] for box in tcllib.splitlist(tcllib.call("mime::parseaddress", text))]
     assert Mime().run("parseaddress", hostname, text) == theirs
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    st.lists(
-        st.sampled_from(["text", "/", "plain", ";", "a", "=", '"q;x"', '"', "(c)", "(", " ", "message", "\\", "[", "b"]),
-        max_size=12,
-    ).map("".join)
-)
-def test_content_types_are_read_as_tcllib_reads_them(tcllib, text):
-    tcllib.eval("unset -nocomplain ::mime::probe; set ::errorInfo {}; set ::errorCode NONE")
-    try:
-        content, params = tcllib.splitlist(tcllib.call("mime::parsetype", "probe", text))
-    except tkinter.TclError:
-        theirs = None
-    else:
-        words = [str(word) for word in tcllib.splitlist(params)]
-        theirs = str(content), tuple(zip(words[::2], words[1::2], strict=True))
-    assert parse_content_type(text) == theirs
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=6), max_size=60, unique=True))
-def test_the_order_is_that_of_array_get(tcllib, names):
-    order = "{names} {foreach name $names {set found($name) {}}; set order {}; foreach {name value} [array get found] {lappend order $name}; return $order}"
-    assert array_order(names) == [str(name) for name in tcllib.splitlist(tcllib.call("apply", order, tuple(names)))]

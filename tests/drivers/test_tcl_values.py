@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pysmtpd.drivers.tcl_values import list_element, list_elements, tcl_value
+from pysmtpd.drivers.tcl_values import array_order, list_element, list_elements, tcl_value
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +142,10 @@ def test_what_is_no_list_says_why(text):
 @given(st.lists(st.text()))
 def test_what_is_written_is_read(elements):
     assert list_elements(tcl_value(elements)) == elements
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=6), max_size=60, unique=True))
+def test_the_order_is_that_of_array_get(tcl, names):
+    order = "{names} {foreach name $names {set found($name) {}}; set order {}; foreach {name value} [array get found] {lappend order $name}; return $order}"
+    assert array_order(names) == [str(name) for name in tcl.tk.splitlist(tcl.call("apply", order, tuple(names)))]

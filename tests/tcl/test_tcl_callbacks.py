@@ -1,7 +1,7 @@
 """Callbacks of a script, in Tcl and in Python, from a stock tclsh and from tkinter's: who is called, with what, and what the outcome means."""
 
 import pytest
-from tclsh import TclError
+from tclsh import TclError, run
 
 from pysmtpd.version import __version__
 
@@ -47,6 +47,10 @@ def interrupt(*_):
 
 def echo(*words):
     return words
+
+def undecodable():
+    return "a\\udcffb"
+
 
 def join(*words):
     return "|".join(words)
@@ -470,6 +474,18 @@ def test_a_script_calls_python_and_gets_the_value(serve, module):
     assert server.eval("::pysmtpd::call builtins:len [string repeat x 300000]") == "300000"
     assert server.eval("::pysmtpd::call builtins:len [string repeat x 9000000]") == "9000000"  # more than the pipe holds
     assert server.eval("string length [::pysmtpd::call mine:join [string repeat x 300000]]") == "300000"
+
+
+def test_calls_leave_no_timers_behind(tmp_path):
+    script = "package require smtpd; time {::pysmtpd::call builtins:len x} 20; puts [llength [after info]]"
+    assert run(tmp_path, script).stdout == "0\n"
+
+
+def test_what_is_no_text_survives_a_call(serve_stock, module):
+    """As file names that Python cannot decode do."""
+    server = serve_stock()
+    assert server.eval("binary encode hex [::pysmtpd::call os:fsdecode a]") == "61"
+    assert server.eval("binary encode hex [::pysmtpd::call mine:undecodable]") == "61ff62"
 
 
 @pytest.mark.parametrize("text", ["\\U1F600", "a\\U1D11Eb"])

@@ -82,7 +82,7 @@ def test_a_script_sees_no_difference(tmp_path, monkeypatch, shell, zone):
 MENDED = r"""
 package require mime
 foreach {date property} {
-    "Tue, 24 Nov 2026 09:05:07 +0130" zone "Tue, 24 Nov 2026 09:05:07 -0500" zone "Tue, 24 Sep 2026 09:05:07" lmonth
+    "Tue, 24 Nov 2026 09:05:07 +0130" zone "Tue, 24 Nov 2026 09:05:07 -0500" zone "Thu, 24 Sep 2026 09:05:07" lmonth
     "24 Nov 2026 09:05:07 +9999" zone "24 Nov 2026 09:05:07 +12" zone
 } {
     catch {mime::parsedatetime $date $property} result
