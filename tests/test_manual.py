@@ -91,9 +91,9 @@ def test_the_examples_work(tmp_path):
         ).stdout.strip()  # fmt: skip
         shutil.copy(path, tmp_path / name)
     for example in examples:
-        complete = example.replace("2525", "0").replace("upvar 1 channel channel\n", "set channel none\n")
+        complete = example.replace("2525", "0").replace("10000", "100").replace("upvar 1 channel channel\n", "set channel none\n")
         if "vwait" in complete:
-            complete = "after 100 {set ::smtpd::stopped 1}\n" + complete.replace("10000", "100")
+            complete = "after 100 {set ::smtpd::stopped 1}\n" + complete
         result = run(tmp_path, f"package require smtpd\n{complete}\nputs done")
         assert (result.returncode, result.stderr, result.stdout.split()[-1:]) == (0, "", ["done"]), example
 
