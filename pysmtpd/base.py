@@ -205,6 +205,15 @@ class BaseServer:
         return self.messages
 
     @property
+    def inboxes(self) -> "dict[str, list[Message]]":
+        """The messages so far by recipient, as the client spelled it; one to several is in each of theirs."""
+        inboxes: dict[str, list[Message]] = {}
+        for message in self.messages:
+            for recipient in dict.fromkeys(message.recipients):
+                inboxes.setdefault(recipient, []).append(message)
+        return inboxes
+
+    @property
     def sessions(self) -> "list[Record]":
         """What was said in the last sessions, oldest first: ``str()`` of one is its transcript."""
         return self.inbox.sessions()

@@ -248,3 +248,14 @@ def test_a_server_that_keeps_nothing_has_no_faults(make):
         server.refuse()
     with pytest.raises(ValueError, match="code is 250"):
         server.refuse(code=250)
+
+
+def test_an_inbox_for_each_recipient(make):
+    made = make()
+    made.start()
+    with Client(made.server.addr) as client:
+        client.hello()
+        client.mail(recipients=("<b@example.org>", "<c@example.org>", "<b@example.org>"))
+        client.mail(recipients=("<c@example.org>",))
+    first, second = made.server.messages
+    assert made.server.inboxes == {"b@example.org": [first], "c@example.org": [first, second]}
