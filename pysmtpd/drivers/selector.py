@@ -231,15 +231,16 @@ class Connection(Conversation):
 class _Listener:
     """A listening socket."""
 
-    def __init__(self, loop: "Loop", listener: socket.socket) -> None:
+    def __init__(self, loop: "Loop", listener: socket.socket, shared: bool) -> None:
         self._loop = loop
         self._listener = listener
+        self._accepts = 1 if shared else _ACCEPTS  # the other processes are to have some, too
         self.descriptor = listener.fileno()
         self._sets_no_delay: bool | None = None  # whether each connection has to be told: most systems pass it on
 
     def ready(self, _events: int) -> None:
         """Clients wait to be let in."""
-        for _ in range(_ACCEPTS):
+        for _ in range(self._accepts):
             try:
                 connected, peer = self._listener.accept()
             except OSError as error:  # nobody there, or gone again, or the listener is: closed just now by another thread
@@ -315,10 +316,10 @@ class Loop:
 
     # For any thread
 
-    def serve(self, listener: socket.socket) -> None:
-        """Accept connections on a listening socket from now on. May be called from any thread."""
+    def serve(self, listener: socket.socket, *, shared: bool = False) -> None:
+        """Accept connections on a listening socket, ``shared`` with other processes or not, from now on. For any thread."""
         listener.setblocking(False)
-        handler = self._listeners[listener] = _Listener(self, listener)
+        handler = self._listeners[listener] = _Listener(self, listener, shared)
         self.watch(handler.descriptor, handler)
         self._waker.wake()
 
