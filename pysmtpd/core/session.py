@@ -825,9 +825,8 @@ class Session:
         config = self.config
         delivered = wire(config.replies.delivered.format(id=self.id)) if not config.lmtp else self._delivered_to_each()
         if "deliver" in config.ask:
-            question = Deliver(
-                self.sender, tuple(self.recipients), Content(self._trace, content, newline), self.id, self.envelope
-            )
+            received = _new(Content, (self._trace, content, newline))
+            question = _new(Deliver, (self.sender, tuple(self.recipients), received, self.id, self.envelope))
             self.ask(question, delivered, self.end_transaction, self._delivery_refused)
         else:
             self.out.append(delivered)
