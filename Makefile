@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 PEERS := .peers
 TCLINT := $(VENV)/tclint/bin/tclint
 
-.PHONY: help setup run test test-pythons lint compat fuzz bench man clean
+.PHONY: help setup run test test-pythons lint compat fuzz fuzz-stock fuzz-core soak bench man clean
 
 help:
 	@echo 'make run      show the main job: a legacy Tcl script receiving real mail, in stock tclsh and in tkinter'
 	@echo 'make test     everything that must pass: tests, conformance, ruff, mypy, tclint'
 	@echo 'make test-pythons  the tests on every other Python from 3.11 on that is found here'
 	@echo 'make compat   the conformance suite alone, as a table'
-	@echo 'make fuzz     100,000 random sessions, compared with the stock package: some 20 minutes on two processors'
+	@echo 'make fuzz     fuzz-stock: 100,000 random sessions compared with the stock package, some 20 minutes on two processors;'
+	@echo '              then fuzz-core: 10,000,000 inputs for the core, a night; INPUTS=100000 for less'
 	@echo 'make bench    the benchmark beside its peers, half an hour; BENCH="--work lockstep1,bulk --rounds 2" for less'
 	@echo 'make man      the manual page of the Tcl package, from its source in man/'
 	@echo 'make clean    remove what was made here'
@@ -43,8 +44,14 @@ compat: setup
 
 # SEED=N plays the same sessions again; the default is the one whose result compat/README.md records.
 SEED ?= 2026
-fuzz: setup
+INPUTS ?= 10000000
+fuzz: fuzz-stock fuzz-core
+
+fuzz-stock: setup
 	$(BIN)/python -m compat.fuzz --seed $(SEED) --sessions 100000 -v
+
+fuzz-core: setup
+	$(BIN)/python -m fuzz --inputs $(INPUTS)
 
 bench: setup $(PEERS)/ready
 	$(BIN)/python -m benchmarks --out benchmarks/RESULTS.md $(BENCH)

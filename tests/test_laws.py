@@ -125,6 +125,8 @@ def test_every_module_has_its_tests_and_every_test_its_module():
         Path("test_compat.py"),
         Path("test_benchmarks.py"),
         Path("test_manual.py"),
+        Path("test_fuzz.py"),
+        Path("test_soak.py"),
         Path("test_budgets.py"),
         Path("test_docs.py"),
         Path("test_examples.py"),

@@ -498,9 +498,9 @@ class Session:
     def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
             if bool(self.seen & rule.bit) is not rule.wanted:
-                self.fail(getattr(self.config.replies, rule.reply))
                 if rule.log:
                     self.debug(rule.log.format(verb=verb))
+                self.fail(getattr(self.config.replies, rule.reply))
                 return False
         return True
 
