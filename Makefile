@@ -15,6 +15,7 @@ help:
 	@echo 'make compat   the conformance suite alone, as a table'
 	@echo 'make fuzz     fuzz-stock: 100,000 random sessions compared with the stock package, some 20 minutes on two processors;'
 	@echo '              then fuzz-core: 10,000,000 inputs for the core, a night; INPUTS=100000 for less'
+	@echo 'make soak     clients of all sorts and faults against every driver, for an hour; ENDURE=60 for a minute'
 	@echo 'make bench    the benchmark beside its peers, half an hour; BENCH="--work lockstep1,bulk --rounds 2" for less'
 	@echo 'make man      the manual page of the Tcl package, from its source in man/'
 	@echo 'make clean    remove what was made here'
@@ -52,6 +53,11 @@ fuzz-stock: setup
 
 fuzz-core: setup
 	$(BIN)/python -m fuzz --inputs $(INPUTS)
+
+# SECONDS is a variable of some shells.
+ENDURE ?= 3600
+soak: setup
+	$(BIN)/python -m soak --seconds $(ENDURE)
 
 bench: setup $(PEERS)/ready
 	$(BIN)/python -m benchmarks --out benchmarks/RESULTS.md $(BENCH)
