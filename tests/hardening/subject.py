@@ -16,8 +16,8 @@ from pathlib import Path
 from smtp_client import DEADLINE, Client
 from tclsh import Script, children_of, environment
 
-#: What the log may say of a client: a warning is no complaint.
-_LOG_LINE = re.compile(r"\[[0-9:]{8} smtpd (?:notice|warn)\] ")
+#: What the log may say of a client: a warning is no complaint, nor is a handshake that failed.
+_LOG_LINE = re.compile(r"\[[0-9:]{8} smtpd (?:(?:notice|warn)\]|error\] TLS )")
 HERE = Path(__file__).resolve().parent
 RUNNER = HERE / "runner.py"
 DRIVERS = ("tclsh", "tkinter", "Server", "aio.Server")
@@ -126,9 +126,11 @@ class PythonSubject:
         return ast.literal_eval(answer)
 
     def configure(self, **options):
-        for name, value in options.items():
-            callback = name.startswith(("deliver", "validate"))
-            self.eval(f"configure({name}={'CALLBACKS[' + repr(value) + ']' if callback else repr(value)})")
+        values = {
+            name: f"CALLBACKS[{value!r}]" if name.startswith(("deliver", "validate")) else repr(value)
+            for name, value in options.items()
+        }
+        self.eval(f"configure({', '.join(f'{name}={value}' for name, value in values.items())})")
 
     def reset(self):
         self.eval("setattr(kept, 'delivered', 0)")

@@ -218,3 +218,20 @@ def test_whatever_ends_the_process_no_child_is_left(start, driver, blow):
         for process in [server.pid, *children]:
             wait_gone(process)
         client.rest()
+
+
+def test_hundreds_of_clients_at_once_while_the_server_is_held_up_are_all_greeted(server, many_descriptors):
+    """They wait to be accepted: none is refused, and none is forgotten."""
+    server.assert_alive()
+    descriptors = server.descriptors()
+    os.kill(server.pid, signal.SIGSTOP)
+    clients = []
+    try:
+        for _ in range(900):
+            clients.append(server.client())
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    for client in clients:
+        client.expect(220)
+        client.close()
+    server.wait_nothing_left(descriptors)
