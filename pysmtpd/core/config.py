@@ -51,6 +51,19 @@ STOCK_HELP: dict[str, tuple[str, ...]] = {
     "QUIT": ("QUIT", "   Exit SMTP session"),
 }
 
+#: What HELP says in our dialect besides, of commands that the stock package says nothing of.
+OWN_HELP: dict[str, tuple[str, ...]] = {
+    "EHLO": ("EHLO <hostname>", "   Introduce yourself, and learn what this server can do."),
+    "LHLO": ("LHLO <hostname>", "   Introduce yourself, and learn what this server can do."),
+    "RCPT": ("RCPT TO:<recipient> [ <parameters> ]", "   Name one recipient of the message."),
+    "BDAT": ("BDAT <size> [ LAST ]", "   Send a part of the message, of so many octets, behind this line."),
+    "AUTH": ("AUTH <mechanism> [ <response> ]", "   Say who you are, and prove it."),
+    "STARTTLS": ("STARTTLS", "   Go on under TLS."),
+    "VRFY": ("VRFY <address>", "   Ask whether an address would be accepted."),
+    "EXPN": ("EXPN <list>", "   Ask who is on a mailing list. There are none here."),
+    "HELP": ("HELP [ <command> ]", "   Show this text."),
+}
+
 
 class Limits:
     """How much one client may make the server hold. RFC 5321, 4.5.3.1, names minimums; the defaults are generous."""
@@ -224,6 +237,19 @@ class Config:
         self.plain_sequence = self.rules.keys() >= _TRANSACTION <= self.commands and not (
             self.tls_required or self.value("auth_required")
         )
+
+    def help_on(self, topic: str) -> tuple[str, ...] | None:
+        """Return what HELP says on a topic, ``""`` being the overview; None where it knows nothing of it.
+
+        The overview of our dialect names the commands there are, unless a script has written one of its own.
+        """
+        lines = self.help.get(topic)
+        if self.profile.stock_replies:
+            return lines
+        if not topic and lines == STOCK_HELP[""]:
+            known = (verb for verb in self.rules if verb in self.commands)
+            return "Commands:", f"   {' '.join(known)}", 'For more information use "HELP <command>".'
+        return OWN_HELP.get(topic) if lines is None and topic in self.rules else lines
 
     def is_on(self, name: str) -> bool:
         """Tell whether a quirk or a setting is on."""

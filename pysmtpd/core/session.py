@@ -936,7 +936,7 @@ class Session:
         replies = self.config.replies
         match = grammar.STOCK_HELP.match(line if self.config.profile.stock_replies else line.upper())
         topic = (match[1] or "") if match else ""
-        lines = self.config.help.get(topic)
+        lines = self.config.help_on(topic)
         if lines is None:
             self.fail(wire(replies.help_unknown.format(topic=topic)))
             return

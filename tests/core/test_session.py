@@ -537,6 +537,17 @@ def test_help(profile, topic, code):
     assert Driver(config(profile)).code(b"HELP" + topic) == code
 
 
+def test_help_names_the_commands_there_are():
+    made = config("rfc5321")
+    assert b"214-   HELO EHLO MAIL RCPT DATA RSET NOOP QUIT HELP BDAT VRFY\r\n" in Driver(made).said(b"HELP\r\n")
+    assert Driver(made).code(b"HELP bdat") == 214
+    made.choose({"chunking": False})
+    assert b"BDAT" not in Driver(made).said(b"HELP\r\n")
+    assert Driver(made).code(b"HELP BDAT") == 504
+    made.help[""] = ("a text of a script's",)
+    assert Driver(made).said(b"HELP\r\n").endswith(b"214-a text of a script's\r\n214 2.0.0 End of HELP\r\n")
+
+
 @PROFILE
 def test_quit_is_the_last_command(profile):
     driver = Driver(config(profile))
