@@ -511,7 +511,7 @@ class Session:
         if self.prelude is Session._after_cr:
             cut_off = cut_off.removeprefix(b"\n")
         if not cut_off:
-            self.log("warn", "client has closed the channel")
+            self.log("warn" if self.config.profile.stock_replies else "info", "client has closed the channel")
         self.close("end of input")
 
     def close(self, reason: str) -> None:

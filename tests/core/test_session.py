@@ -1062,3 +1062,13 @@ def test_extensions_in_any_order_are_the_same_whole_and_in_pieces(chosen, parts,
     codes(output)
     assert deliveries_of(data, sizes, **chosen) == (output, deliveries)
     assert deliveries_of(data, [1], **chosen) == (output, deliveries)
+
+
+def test_a_client_that_just_leaves_is_worth_a_warning_in_the_stock_profile_only():
+    levels = {}
+    for profile in ("tcllib-1.5", "rfc5321"):
+        made = config(profile)
+        made.log_to("debug")
+        driver = play(made, [b"NOOP\r\n"])
+        levels[profile] = [entry.level for entry in driver.of_type(Log) if "closed the channel" in entry.text]
+    assert levels == {"tcllib-1.5": ["warn"], "rfc5321": ["info"]}
