@@ -376,7 +376,7 @@ class Session:
                 if end < 0:
                     return
                 last = data[end - 1 : end]
-                if last == b"\r" and data.startswith(b"\n", end):
+                if last == b"\r" and data.startswith(b"\n", end) and isinstance(self.body, Body):  # a chunk ends where it says
                     last = b"\n"
                     end += 1
                 start = end

@@ -152,3 +152,12 @@ def test_many_small_chunks_cost_no_more_than_their_number():
     assert codes(session.said(b"BDAT 1\r\nx" * 20_000))[-1] == 250
     session.feed(b"BDAT 0 LAST\r\n")
     assert contents(session) == [b"x" * 20_000]
+
+
+def test_a_chunk_that_ends_in_cr_leaves_the_lf_behind_it_where_it_is():
+    """It belongs to the next command, whether it comes in the same segment or later."""
+    stream = b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 2 LAST\r\nx\r\nNOOP\r\n"
+    whole = play(config(), [stream])
+    single = play(config(), [stream[place : place + 1] for place in range(len(stream))])
+    assert whole.output == single.output
+    assert codes(whole.output)[-2:] == [250, 500]
