@@ -70,6 +70,7 @@ def make_context(settings: TlsSettings) -> Context:
     Raises ValueError that names the option, the file and what is wrong with it.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # what systems have for a default differs
     # A client cannot have the server repeat handshakes for the price of a record.
     context.options |= ssl.OP_NO_RENEGOTIATION
     _load_certificate(context, settings)
