@@ -73,10 +73,12 @@ def test_the_same_input_is_the_same_session():
 
 def test_the_coverage_guided_fuzzer_runs():
     pytest.importorskip("atheris", reason="tools/setup.sh found no atheris for this Python")
+    found = Path(ROOT, "fuzz", "found")
+    before = set(found.glob("crash-*"))  # of a run by hand, perhaps
     result = subprocess.run(
         [sys.executable, "-m", "fuzz", "--inputs", "400"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "stat::number_of_executed_units" in result.stderr
     assert "no interesting inputs" not in result.stderr, "it does not see what is covered"
-    assert not list(Path(ROOT, "fuzz", "found").glob("crash-*"))
+    assert set(found.glob("crash-*")) == before
