@@ -301,22 +301,27 @@ proc ::smtpd::service {channel} {
 #   Of verify, the status: 1 when the certificate is good.
 #
 proc ::smtpd::tlscallback {option args} {
+    # Unlike lassign, foreach leaves the names unset where there is nothing at all: an error, as in the stock package.
     switch -- $option {
         error {
-            Log error "TLS error '[lindex $args 1]'"
+            foreach {channel msg} $args break
+            Log error "TLS error '$msg'"
         }
         verify {
-            lassign $args channel depth certificate status reason
-            if {$status eq "1"} {
+            foreach {channel depth certificate rc reason} $args break
+            if {$rc eq "1"} {
                 Log notice "TLS verify/$depth: [dict get $certificate subject]"
             } else {
-                Log error "TLS verify/$depth Bad cert '$reason' (rc=$status)"
+                Log error "TLS verify/$depth Bad cert '$reason' (rc=$rc)"
             }
-            return $status
+            return $rc
         }
         info {
-            lassign $args channel major minor state text
-            Log debug "TLS $major.$minor $state[expr {$text eq {} ? {} : ": $text"}]"
+            foreach {channel major minor state msg} $args break
+            if {$msg ne ""} {
+                set msg ": $msg"
+            }
+            Log debug "TLS $major.$minor $state$msg"
         }
         default {
             Log warn "bad option \"$option\" in smtpd::callback"
