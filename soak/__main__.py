@@ -12,11 +12,11 @@ import threading
 import time
 from pathlib import Path
 
-from soak.clients import Books, Visitor
+from soak.clients import Books, Surge, Visitor
 from soak.servers import KINDS, PythonServer, TclServer, descriptors, kill_child, memory
 
 VISITORS = 4
-GROWTH = 24 << 20  # octets of memory that a server may gain in the second half: large messages leave holes
+GROWTH = 64 << 20  # octets of memory that a server may gain in the second half: large messages leave holes; leaked ones are more
 PATIENCE = 15.0  # seconds until everything has returned
 
 
@@ -30,7 +30,10 @@ class Trial:
         self.faults: list[str] = []
         self._choose = random.Random(seed)  # noqa: S311 # repeatable on purpose
         self._stopping = threading.Event()
-        self._visitors = [Visitor(lambda: self.server.address, self.books, seed * 100 + number) for number in range(VISITORS)]
+        self._surge = Surge(VISITORS)
+        self._visitors = [
+            Visitor(lambda: self.server.address, self.books, seed * 100 + number, self._surge) for number in range(VISITORS)
+        ]
         self.server: TclServer | PythonServer
         self.start()
 
@@ -48,13 +51,13 @@ class Trial:
         half = time.monotonic() + seconds / 2
         while not self._stopping.wait(pause) and time.monotonic() < half:
             self.fault()
-        self._stopping.wait(seconds / 8)  # memory reaches its level
-        before = memory(self.server.pid)
-        self._stopping.wait(seconds * 3 / 8)
+        self.before = self.level()
+        self._stopping.wait(seconds / 2)
+        self.after = self.level()
         self._stopping.set()
         for thread in threads:
             thread.join()
-        return [*self.left(before), *self.books.errors(KINDS[self.driver].stored(self.folder))]
+        return [*self.left(), *self.books.errors(KINDS[self.driver].stored(self.folder))]
 
     def fault(self) -> None:
         """Kill the child, or else the server: whoever was accepted before that is in the store."""
@@ -65,7 +68,18 @@ class Trial:
             self.start()
             self.faults.append("server killed")
 
-    def left(self, before: int) -> list[str]:
+    def level(self) -> int:
+        """The most that the server holds in memory after a surge, of two."""
+        held = 0
+        try:
+            for _ in range(2):
+                with self._surge():
+                    held = max(held, memory(self.server.pid))
+            return held
+        except threading.BrokenBarrierError:  # a client failed, and says why
+            return 0
+
+    def left(self) -> list[str]:
         """What has not returned to what it was, and what went wrong on the way."""
         wrong = [f"a client: {visitor.failure!r}" for visitor in self._visitors if visitor.failure is not None]
         deadline = time.monotonic() + PATIENCE
@@ -74,10 +88,8 @@ class Trial:
                 wrong.append(f"{live} sessions, {descriptors(self.server.pid)} descriptors left, of {self.descriptors} at first")
                 break
             time.sleep(0.01)
-        self.after = memory(self.server.pid)
-        self.before = before
-        if self.after - before > GROWTH:
-            wrong.append(f"memory grew from {before >> 20} to {self.after >> 20} MiB")
+        if self.after - self.before > GROWTH:
+            wrong.append(f"memory grew from {self.before >> 20} to {self.after >> 20} MiB")
         if code := self.server.end():
             wrong.append(f"exit code {code}")
         if complaints := self.server.complaints():

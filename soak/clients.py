@@ -9,12 +9,14 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from smtp_client import Client
 
-MEGABYTE = 1 << 20
+LARGEST = 3 << 20  # octets of the largest messages
+PATIENCE = 30.0  # seconds that clients wait for each other
 
 
 class Gone(Exception):  # noqa: N818 # no error: servers are killed here
@@ -56,12 +58,42 @@ class Books:
         ]
 
 
+class Surge:
+    """All clients send their largest message at the same time, and then rest: what a server holds after that is its level.
+
+    At any other moment its memory depends on which large messages happen to have met.
+    """
+
+    def __init__(self, visitors: int) -> None:
+        self.called = threading.Event()
+        self._barrier = threading.Barrier(visitors + 1)
+
+    def meet(self) -> None:
+        """Wait until every client, and whoever called the surge, is here too."""
+        self._barrier.wait(PATIENCE)
+
+    def broken_off(self) -> None:
+        """A client has failed: nobody is to wait for it."""
+        self._barrier.abort()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Have it happen; the clients rest for as long as the with block lasts."""
+        self.called.set()
+        self.meet()  # all have sent all but the last line
+        self.meet()  # all are accepted
+        self.called.clear()
+        yield
+        self.meet()
+
+
 class Visitor:
     """One client after another, each of a sort chosen at random, until told to stop."""
 
-    def __init__(self, address: Callable[[], tuple[str, int]], books: Books, seed: int) -> None:
+    def __init__(self, address: Callable[[], tuple[str, int]], books: Books, seed: int, surge: "Surge") -> None:
         self._address = address
         self._books = books
+        self._surge = surge
         self._choose = random.Random(seed)  # noqa: S311 # repeatable on purpose
         self.failure: BaseException | None = None
         self._context = ssl.create_default_context()
@@ -69,6 +101,7 @@ class Visitor:
         self._context.verify_mode = ssl.CERT_NONE
 
     def run(self, stopping: threading.Event) -> None:
+        """Visit until told to stop; at the two surges all send their largest message at the same time."""
         sorts = (
             self.plain,
             self.plain,
@@ -82,7 +115,7 @@ class Visitor:
         )
         try:
             while not stopping.is_set():
-                sort = self._choose.choice(sorts)
+                sort = self.largest if self._surge.called.is_set() else self._choose.choice(sorts)
                 try:
                     with Client(self._address()) as client:
                         sort(client)
@@ -93,6 +126,7 @@ class Visitor:
         except BaseException as error:
             self.failure = error
             stopping.set()
+            self._surge.broken_off()
 
     # The sorts
 
@@ -142,7 +176,18 @@ class Visitor:
 
     def large(self, client: Client) -> None:
         self._hello(client)
-        self._mail(client, self._books.name("large"), size=self._choose.randrange(1, 4) * MEGABYTE)
+        self._mail(client, self._books.name("large"), size=self._choose.randrange(1, LARGEST))
+
+    def largest(self, client: Client) -> None:
+        self._hello(client)
+        name = self._books.name("largest")
+        self._begin(client)
+        client.send(self._body(name, LARGEST)[:-3])
+        self._surge.meet()  # by now the server holds all of them
+        client.send(b".\r\n")
+        self._books.settle(name, self._expect(client, 250))
+        self._surge.meet()
+        self._surge.meet()  # the rest is over
 
     def refused(self, client: Client) -> None:
         self._hello(client)
@@ -164,12 +209,15 @@ class Visitor:
         self._say(client, "EHLO client.example", 250)
 
     def _mail(self, client: Client, name: str, code: int = 250, size: int = 1_000) -> None:
+        self._begin(client)
+        client.send(self._body(name, size))
+        self._books.settle(name, self._expect(client, code))
+
+    def _begin(self, client: Client) -> None:
         self._say(client, "RSET", 250)
         self._say(client, "MAIL FROM:<a@b.example>", 250)
         self._say(client, "RCPT TO:<c@d.example>", 250)
         self._say(client, "DATA", 354)
-        client.send(self._body(name, size))
-        self._books.settle(name, self._expect(client, code))
 
     def _body(self, name: str, size: int) -> bytes:
         return (
