@@ -22,7 +22,7 @@ help:
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml tools/setup.sh tools/clients.sh
+$(VENV)/ready: pyproject.toml tools/setup.sh tools/clients.sh tools/tcl9.sh
 	PYTHON='$(PYTHON)' sh tools/setup.sh '$(VENV)'
 
 run: setup
@@ -69,5 +69,5 @@ man: setup
 	cd man && dtplite -o smtpd.n nroff smtpd.man
 
 clean:
-	rm -rf $(VENV) $(PEERS) .clients .venvs build dist *.egg-info tcl/interpreter
+	rm -rf $(VENV) $(PEERS) .clients .tcl9 .venvs build dist *.egg-info tcl/interpreter
 	find . -name __pycache__ -prune -exec rm -rf {} +

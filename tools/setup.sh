@@ -75,6 +75,7 @@ PYTHON
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[test]'
 sh tools/clients.sh .clients
+sh tools/tcl9.sh .tcl9 || echo "setup: without Tcl 9: what is tested in it is skipped" >&2
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[fuzz]' || echo "setup: without atheris, the coverage-guided fuzzer" >&2
 # In an environment of its own: it pins versions that others of the tools cannot live with.
 [ -x "$venv/tclint/bin/python" ] || "$python" -m venv "$venv/tclint"
