@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pysmtpd import clock, listening
 from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
 from pysmtpd.core.faults import Asked, Fault, Faults
-from pysmtpd.core.replies import free_reply
+from pysmtpd.core.replies import free_reply, one_line
 from pysmtpd.drivers.conversation import YES, Service
 from pysmtpd.inbox import Inbox
 from pysmtpd.message import Message
@@ -314,4 +314,4 @@ class BaseServer:
 def print_log(event: Log) -> None:
     """Write a line of the log to stderr; where that is gone, to nobody."""
     with suppress(OSError, ValueError):
-        print(f"[{clock.time_of_day()} smtpd {event.level}] {event.text}", file=sys.stderr, flush=True)
+        print(f"[{clock.time_of_day()} smtpd {event.level}] {one_line(event.text)}", file=sys.stderr, flush=True)

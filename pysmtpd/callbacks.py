@@ -168,7 +168,7 @@ def text_of(error: BaseException) -> str:
     """Return what an exception says; its name when it says nothing, or cannot."""
     try:
         return str(error) or type(error).__name__
-    except Exception:
+    except BaseException:  # whatever saying it may raise, SystemExit included
         return type(error).__name__
 
 

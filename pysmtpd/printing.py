@@ -4,9 +4,10 @@ What comes from a client never reaches a terminal as it is, since a terminal obe
 the direction of writing, are shown by their numbers.
 """
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TextIO
+
+from pysmtpd.core.replies import harmless
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -19,16 +20,9 @@ FIELDS: Final = ("Date", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subje
 #: How many characters of a text are shown.
 LONGEST_TEXT: Final = 50_000
 
-_HARMFUL: Final = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
 _BOLD: Final = "1"
 _DIM: Final = "2"
 _CYAN: Final = "36"
-
-
-def harmless(text: str) -> str:
-    """Return a text without what a terminal would obey: such characters become ``\\xNN``. Tabs and line feeds stay."""
-    return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1] if match[0] > "\xff" else f"\\x{ord(match[0]):02x}", text)
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:

@@ -71,8 +71,8 @@ proc ::pysmtpd::link::Drive {number actions} {
                 }
                 ask {
                     set verdict [::pysmtpd::Ask $number $argument]
-                    if {$::pysmtpd::changed} {
-                        ready
+                    if {$::pysmtpd::changed && [catch {ready} message]} {
+                        ::pysmtpd::Note error $message
                     }
                     if {[llength $verdict]} {
                         set next [::pysmtpd::engine::refuse $number {*}$verdict]

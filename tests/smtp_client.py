@@ -6,7 +6,7 @@ import socket
 
 DEADLINE = 10.0
 
-_REPLY_LINE = re.compile(rb"([2-5]\d\d)([ -])([\t\x20-\x7e]*)\r\n")
+_REPLY_LINE = re.compile(rb"([2-5]\d\d)([ -])([\t\x20-\x7e]{0,506})\r\n")
 
 
 class Reply:

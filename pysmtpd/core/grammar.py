@@ -42,9 +42,14 @@ VERB: Final = Pattern(r"[^ \t\r\n]*")
 
 #: An HTTP request line (RFC 9112, 3): method SP request-target SP HTTP-version. A browser's POST is not a mail session.
 HTTP_REQUEST: Final = Pattern(r"[A-Z]{3,10} \S+ HTTP/\d\.\d\s*\Z")
+#: What begins one that is too long to be read: the methods that a page can have a browser send anywhere.
+HTTP_METHOD: Final = Pattern(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT) ")
+HTTP_METHOD_LENGTH: Final = 8
 
 #: Controls that never belong in a name or a path (RFC 5321, 4.1.2 admits none); stock lets them forge trace headers.
 CONTROLS: Final = Pattern(r"[\x00\r\n\x1b]")
+#: The same of an international path, where they are characters and not octets: no text that is exchanged has them (RFC 5198, 2).
+C1_CONTROLS: Final = Pattern(r"[\x80-\x9f]")
 
 # RFC 5321, 4.1.1.1: helo = "HELO" SP Domain CRLF; ehlo = "EHLO" SP ( Domain / address-literal ) CRLF.
 # Stock takes any run of word characters, dots and dashes; address literals (4.1.3) are ours.

@@ -6,14 +6,31 @@ Placeholders in braces are filled when the reply is made; texts that have none a
 import re
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+#: What a terminal obeys, or breaks a line at, or writes backwards from; and halves of characters, which nothing can write.
+_HARMFUL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 #: The same in a reply, where `wire` makes a question mark of all that is not ASCII.
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
+#: How long a line of a reply may be, its code and CRLF included (RFC 5321, 4.5.3.1.5), and how much of a path it shows.
+_LONGEST_LINE = 512
+_LONGEST_PATH = 256
+
+
+def harmless(text: str) -> str:
+    """Return a text without what a terminal would obey: such characters become ``\\xNN``. Tabs and line feeds stay."""
+    return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1] if match[0] > "\xff" else f"\\x{ord(match[0]):02x}", text)
+
+
 def one_line(text: str) -> str:
     """Return ``text`` fit for one line of a log or a reply: control characters become ``\\xNN``."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\n", "\\x0a").replace("\t", " "))
+    return harmless(text.replace("\n", "\\x0a").replace("\t", " "))
+
+
+def shown_path(path: str) -> str:
+    """Return a path fit to be named in a reply: one too long for that is cut (RFC 5321, 4.5.3.1.3)."""
+    path = one_line(path)
+    return path if len(path) <= _LONGEST_PATH else f"{path[: _LONGEST_PATH - 4]}...>"
 
 
 def without_secret(command: str) -> str:
@@ -32,12 +49,15 @@ def wire(reply: str) -> bytes:
 def free_reply(code: str, text: str) -> bytes:
     """Return a well-formed reply from a text that may hold anything.
 
-    Line breaks in ``text`` become continuation lines (RFC 5321, 4.2.1), other control characters are dropped; DEL is
-    a question mark, as in the stock package.
+    Line breaks in ``text`` become continuation lines (RFC 5321, 4.2.1), and so does what is too long for one line; other control
+    characters are dropped; DEL is a question mark, as in the stock package.
     """
     lines = [_ASCII_CONTROL.sub("", line).replace("\x7f", "?") for line in _LINE_BREAK.split(text)]
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
+    room = _LONGEST_LINE - len(code) - len(" \r\n")
+    if any(len(line) > room for line in lines):
+        lines = [line[start : start + room] for line in lines for start in range(0, len(line) or 1, room)]
     last = len(lines) - 1
     return b"".join(wire(f"{code}{'-' if index < last else ' '}{line}") for index, line in enumerate(lines))
 

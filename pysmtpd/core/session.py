@@ -31,7 +31,7 @@ from pysmtpd.core.events import (
     Verdict,
 )
 from pysmtpd.core.lines import LineBuffer
-from pysmtpd.core.replies import free_reply, one_line, wire, without_secret
+from pysmtpd.core.replies import free_reply, one_line, shown_path, wire, without_secret
 from pysmtpd.core.sequence import AUTHENTICATED, ENCRYPTED, GREETED, LASTING, RECIPIENT, SENDER, Rule, rules_under
 from pysmtpd.core.trace import trace_header
 
@@ -391,7 +391,7 @@ class Session:
                     self._no_line_end(data[start:], limit)
                 return
             if end - start > limit:
-                self.fail(self.config.replies.line_too_long)
+                self._too_long(data[start : start + grammar.HTTP_METHOD_LENGTH])
             else:
                 self._command(data[start:end].decode("latin-1"))
             start = end + 2
@@ -438,10 +438,17 @@ class Session:
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""
         if len(line) > limit + 1:  # the CR of its end may be there
-            self.fail(self.config.replies.line_too_long)
+            self._too_long(line)
             self._buffer.drop_line(line)
         else:
             self._buffer.give_back(line, ready=False)
+
+    def _too_long(self, line: bytes) -> None:
+        """Refuse a line over the limit; what it begins with is enough to tell another protocol's request."""
+        if self.prelude is Session._first_line and grammar.HTTP_METHOD.match(line):
+            self._not_smtp()
+        else:
+            self.fail(self.config.replies.line_too_long)
 
     def _command(self, line: str) -> None:
         """Handle one command line."""
@@ -487,9 +494,12 @@ class Session:
         """Look at a session's first line: it may be a request of another protocol."""
         if not grammar.HTTP_REQUEST.match(line):
             return line
+        self._not_smtp()
+        return None
+
+    def _not_smtp(self) -> None:
         self.out.append(self.config.replies.not_smtp)
         self.close("not SMTP")
-        return None
 
     def _after_cr(self, line: str) -> str:
         """Look at the line after a body that a CR ended: the LF of that CR may lead it."""
@@ -749,10 +759,13 @@ class Session:
         """Return an address with octets above 127 as text (RFC 6531, 3.3); None, replied, where it must not have any."""
         if "SMTPUTF8" in parameters:
             try:
-                return address.encode("latin-1").decode("utf-8")
+                text = address.encode("latin-1").decode("utf-8")
             except UnicodeDecodeError:
+                text = ""
+            if not text or grammar.C1_CONTROLS.search(text):
                 self.fail(self.config.replies.syntax_error)
                 return None
+            return text
         self.fail(self.config.replies.not_ascii)
         return None
 
@@ -863,7 +876,7 @@ class Session:
     def _delivered_to_each(self) -> bytes:
         """Return the replies of LMTP, one for each recipient (RFC 2033, 4.2)."""
         text = self.config.replies.delivered_to
-        return b"".join(wire(text.format(id=self.id, recipient=recipient)) for recipient in self.recipients)
+        return b"".join(wire(text.format(id=self.id, recipient=shown_path(recipient))) for recipient in self.recipients)
 
     def _delivery_refused(self, refusal: Refuse) -> None:
         self.debug(f"error in deliver: {refusal.text}")
@@ -938,7 +951,8 @@ class Session:
         topic = (match[1] or "") if match else ""
         lines = self.config.help_on(topic)
         if lines is None:
-            self.fail(wire(replies.help_unknown.format(topic=topic)))
+            unknown = replies.help_unknown.format(topic=topic)
+            self.fail(free_reply(unknown[:3], unknown[4:]))
             return
         for text in lines:
             self.out.append(wire(f"214-{text}"))

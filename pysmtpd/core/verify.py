@@ -6,7 +6,7 @@ from typing import Final
 
 from pysmtpd.core import grammar
 from pysmtpd.core.events import CheckRecipient, Refuse
-from pysmtpd.core.replies import wire
+from pysmtpd.core.replies import free_reply
 from pysmtpd.core.session import Session
 
 # RFC 5321, 4.1.1.6: vrfy = "VRFY" SP String CRLF; RFC 6531, 3.7.4.2, adds [ SP "SMTPUTF8" ].
@@ -25,7 +25,9 @@ def vrfy(session: Session, line: str) -> None:
         session.out.append(replies.cannot_verify)
         return
     address = path[1]
-    session.ask(CheckRecipient(address), wire(replies.verified.format(address=address)), _nothing, partial(_refused, session))
+    verified = replies.verified.format(address=address)
+    accepted = free_reply(verified[:3], verified[4:])
+    session.ask(CheckRecipient(address), accepted, _nothing, partial(_refused, session))
 
 
 def _nothing() -> None:

@@ -399,8 +399,8 @@ class Loop:
             events = poll(pause if live or self._paused else None)
             now = self.now = monotonic()
             for descriptor, mask in events:
-                if descriptor in handlers:  # else closed, in this very round
-                    handler = handlers[descriptor]
+                handler = handlers.get(descriptor)
+                if handler is not None:  # else closed, in this very round or by another thread
                     try:
                         handler.ready(mask)
                     except Exception as error:

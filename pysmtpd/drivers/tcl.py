@@ -360,9 +360,9 @@ class TclEngine:
         try:
             return "ok", tcl_value(self.function_named(name)(*arguments))
         except Refused as refusal:
-            return "error", refusal.text, f"SMTP {refusal.code}"
+            return "error", tcl_value(refusal.text), f"SMTP {refusal.code}"
         except BaseException as error:
-            return "error", text_of(error), f"PYTHON {type(error).__name__}"
+            return "error", tcl_value(text_of(error)), f"PYTHON {type(error).__name__}"
 
     def _mime(self, *words: str) -> object:
         """Do what our Tcl package ``mime`` asks for."""

@@ -23,6 +23,10 @@ def list_element(text: str) -> str:
     return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], "\\" + match[0]), text)
 
 
+#: Halves of characters that are no octets either (PEP 383): tkinter cannot give them to Tcl, and dies of some.
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
 def tcl_value(value: Any) -> str:
     """Return the string a Tcl script gets for a Python value.
 
@@ -30,7 +34,7 @@ def tcl_value(value: Any) -> str:
     dictionaries, anything else what ``str`` makes of it.
     """
     if type(value) is str:
-        return value
+        return value if value.isascii() else _HALVES.sub("\ufffd", value)
     match value:
         case None:
             return ""
@@ -43,7 +47,7 @@ def tcl_value(value: Any) -> str:
         case dict():
             return tcl_value([part for pair in value.items() for part in pair])
         case _:
-            return str(value)  # an instance of a class derived from str, too
+            return _HALVES.sub("\ufffd", str(value))  # an instance of a class derived from str, too
 
 
 def list_octets(text: str) -> bytes:

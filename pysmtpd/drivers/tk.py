@@ -11,9 +11,10 @@ from collections.abc import Callable
 from tkinter import TclError
 from typing import Any
 
-from pysmtpd.callbacks import ConfigurationError
+from pysmtpd.callbacks import ConfigurationError, text_of
 from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl import Actions, TclEngine
+from pysmtpd.drivers.tcl_values import tcl_value
 from pysmtpd.location import tcl_path
 
 #: How much one readable event reads at most, so that one busy client does not keep the others waiting.
@@ -74,7 +75,7 @@ class TkLink:
         try:
             self.engine.configure(zip(settings[::2], settings[1::2], strict=True))
         except (ConfigurationError, ValueError) as error:
-            return str(error)
+            return tcl_value(str(error))
         return ""
 
     def _receive(self, key: str, channel: str) -> Actions:
@@ -98,7 +99,7 @@ class TkLink:
         except TclError as error:  # the connection is gone
             return "lost", str(error)
         except BaseException as error:
-            return "broken", f"{type(error).__name__}: {error}"
+            return _broken(error)
 
     def _accept(self, key: str, channel: str) -> Actions:
         """A script's callback says yes, and nearly always there are just replies to write."""
@@ -108,7 +109,7 @@ class TkLink:
         except TclError as error:
             return "lost", str(error)
         except BaseException as error:
-            return "broken", f"{type(error).__name__}: {error}"
+            return _broken(error)
 
     def _write(self, channel: str, output: bytes) -> Actions:
         if output:
@@ -122,6 +123,10 @@ def message_text(content: Content) -> str | bytes:
     return text if b"\0" in text else text.decode("latin-1")
 
 
+def _broken(error: BaseException) -> Actions:
+    return "broken", tcl_value(f"{type(error).__name__}: {text_of(error)}")
+
+
 def _guarded(command: Callable[..., Actions]) -> Callable[..., Actions]:
     """Make a command return any exception as the action ``broken``."""
 
@@ -130,6 +135,6 @@ def _guarded(command: Callable[..., Actions]) -> Callable[..., Actions]:
         try:
             return command(*arguments)
         except BaseException as error:
-            return "broken", f"{type(error).__name__}: {error}"
+            return _broken(error)
 
     return guarded

@@ -7,7 +7,7 @@ from engine import codes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysmtpd.core.replies import STANDARD, STOCK, free_reply, one_line, wire
+from pysmtpd.core.replies import STANDARD, STOCK, free_reply, one_line, shown_path, wire
 
 
 @given(text=st.text(max_size=80))
@@ -17,7 +17,7 @@ def test_any_text_makes_one_well_formed_reply(text):
 
 @given(text=st.text(max_size=80))
 def test_any_text_makes_one_line_of_a_log(text):
-    assert not any(unicodedata.category(character) == "Cc" for character in one_line(text))
+    assert not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in one_line(text))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,21 @@ def test_line_breaks_become_continuation_lines(text, reply):
 
 def test_what_was_a_control_character_can_be_seen_in_the_log():
     assert one_line("a\r\nb\x1b\0\tc") == r"a\x0d\x0ab\x1b\x00 c"
+    assert one_line("a\u202eb\ud800\u2028") == r"a\u202eb\ud800\u2028"
+
+
+@given(text=st.text("ab \u20ac\n", min_size=500, max_size=2000))
+def test_what_is_too_long_for_a_line_goes_on_in_the_next(text):
+    reply = free_reply("554", text)
+    assert codes(reply) == [554]
+    assert max(map(len, reply.splitlines(keepends=True))) <= 512
+    said = b"".join(line[4:] for line in reply.split(b"\r\n"))
+    assert said.rstrip() == text.replace("\n", "").replace("\u20ac", "?").encode().rstrip()
+
+
+def test_a_path_too_long_to_be_named_is_cut():
+    assert shown_path("<a@b>") == "<a@b>"
+    assert shown_path(f"<{'a' * 1000}@b>") == f"<{'a' * 251}...>"
 
 
 def test_a_line_goes_out_in_ascii():

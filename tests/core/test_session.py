@@ -532,9 +532,45 @@ def test_an_http_request_is_421_and_the_end(profile, line):
 
 
 @PROFILE
+@pytest.mark.parametrize("ending", [b" HTTP/1.1\r\n", b""])
+def test_an_http_request_too_long_to_be_read_is_421_and_the_end(profile, ending):
+    """A page may name a path of any length, and what it posts is lines of its own choice."""
+    driver = Driver(config(profile, EVERYTHING))
+    assert codes(driver.said(b"POST /" + b"x" * 200_000 + ending)) == [421]
+    assert driver.closed
+    assert driver.said(WHOLE + b"x\r\n.\r\n") == b""
+    later = Driver(config(profile))
+    assert codes(later.said(b"NOOP\r\nPOST " + b"x" * 200_000 + b"\r\nNOOP\r\n")) == [250, 500, 250]
+
+
+@PROFILE
 @pytest.mark.parametrize(("topic", "code"), [(b"", 214), (b" MAIL", 214), (b" NOSUCH", 504)])
 def test_help(profile, topic, code):
     assert Driver(config(profile)).code(b"HELP" + topic) == code
+
+
+@PROFILE
+def test_no_reply_has_a_line_longer_than_clients_must_take(profile):
+    """RFC 5321, 4.5.3.1.5: 512 octets."""
+    made = config(profile, ["recipient"])
+    made.choose({"lmtp": True, "vrfy": True})
+    driver = Driver(made)
+    name, path = b"x" * 255, b"<" + b"x" * 2000 + b"@b>"
+    said = driver.said(
+        b"HELP " + b"x" * 2000 + b"\r\nLHLO " + name + b"\r\nVRFY " + path + b"\r\nMAIL FROM:" + path + b"\r\nRCPT TO:" + path
+        + b"\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n"
+    )  # fmt: skip
+    assert codes(said) == [504, 250, 250, 250, 250, 250, 354, 250, 250]
+    assert max(map(len, said.splitlines(keepends=True))) <= 512
+
+
+def test_lmtp_names_recipients_without_what_they_may_hold():
+    made = config("tcllib-1.5", ["deliver"])
+    made.choose({"lmtp": True})
+    driver = Driver(made)
+    said = driver.said(b'LHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<"\x07\x08"@d>\r\nDATA\r\n.\r\n')
+    assert codes(said) == [250, 250, 250, 354, 250]
+    assert b'\r\n250 <"\\x07\\x08"@d> ' in said
 
 
 def test_help_names_the_commands_there_are():
@@ -638,6 +674,7 @@ def test_octets_that_are_not_utf_8_are_no_address():
     driver = Driver(config(ask=["sender"]))
     driver.feed(b"EHLO x\r\n")
     assert driver.code(b"MAIL FROM:<\xe9@b> SMTPUTF8") == 501
+    assert driver.code("MAIL FROM:<a\x9b@b> SMTPUTF8".encode()) == 501  # a control character, as terminals see it
     assert not driver.of_type(CheckSender)
 
 

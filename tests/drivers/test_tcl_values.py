@@ -149,3 +149,12 @@ def test_what_is_written_is_read(elements):
 def test_the_order_is_that_of_array_get(tcl, names):
     order = "{names} {foreach name $names {set found($name) {}}; set order {}; foreach {name value} [array get found] {lappend order $name}; return $order}"
     assert array_order(names) == [str(name) for name in tcl.tk.splitlist(tcl.call("apply", order, tuple(names)))]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\udc7f\udd00"])
+def test_half_a_character_is_no_reason_to_die(tcl, text):
+    """Neither tkinter nor UTF-8 takes it. What stands for an octet that is no text stays: file names have such."""
+    shown = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    assert tcl_value(text) == shown
+    assert tcl.call("set", "value", tcl_value([text])) == shown
+    assert tcl_value("a\udcffb") == "a\udcffb"

@@ -3,9 +3,8 @@
 import sys
 import threading
 
+import raising
 from python_server import InLoop, Threaded
-
-import pysmtpd
 
 waiting = threading.Event()
 go = threading.Event()
@@ -24,13 +23,6 @@ class Kept:
 
 
 kept = Kept()
-
-
-def raising(error):
-    def callback(*_):
-        raise error
-
-    return callback
 
 
 def wait_until_told(*_):
@@ -53,17 +45,9 @@ def stop(*_):
 CALLBACKS = {
     "": None,
     "look": look,
-    "raise": raising(RuntimeError("no such luck")),
-    "raise_code": raising(pysmtpd.Refused(451, "come back")),
-    "raise_lines": raising(ValueError("one\r\n250 two\nthree")),
-    "raise_accents": raising(ValueError("não 日本 \x1b[31m")),
-    "raise_exit": raising(SystemExit(3)),
-    "raise_interrupt": raising(KeyboardInterrupt()),
-    "raise_generator_exit": raising(GeneratorExit()),
-    "raise_recursion": raising(RecursionError("too deep")),
-    "raise_memory": raising(MemoryError()),
     "stop": stop,
     "wait_until_told": wait_until_told,
+    **{f"raising:{name}": function for name, function in vars(raising).items()},
 }
 
 

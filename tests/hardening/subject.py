@@ -40,6 +40,7 @@ proc raise_code args {error "come back" {} {SMTP 451}}
 proc raise_nonsense_code args {error "odd" {} "\\{ unbalanced 999 250"}
 proc raise_lines args {error "one\\r\\n250 two\\nthree"}
 proc raise_accents args {error "n\\u00e3o \\u65e5\\u672c \\x1b\\[31m"}
+proc raise_long args {error [string repeat x 1000000]}
 proc raise_break args {return -code break}
 proc raise_continue args {return -code continue}
 proc raise_return args {return -code return}
@@ -57,14 +58,15 @@ class TclSubject:
     """One of the two Tcl drivers."""
 
     def __init__(self, driver, folder, **options):
-        self.script = Script(driver, folder, TCL_SCRIPT)
+        self.script = Script(driver, folder, TCL_SCRIPT, PYTHONPATH=f"{HERE.parent.parent}:{HERE}")
         self.address = self.script.address
         self.pid = self.script.process.pid
         self.configure(**options)
 
     def configure(self, **options):
-        """Set options; a callback is named as in the table."""
+        """Set options; a callback is named as in the table, or ``raising:NAME`` for one of raising.py."""
         for name, value in options.items():
+            value = f"{{::pysmtpd::call {value}}}" if str(value).startswith("raising:") else value
             self.script.eval(f"smtpd::configure -{name} {value}")
 
     def reset(self):

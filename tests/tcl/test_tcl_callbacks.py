@@ -52,6 +52,14 @@ def undecodable():
     return "a\\udcffb"
 
 
+def half(*_):
+    return "a\\ud800b"
+
+
+def half_fails(*_):
+    raise ValueError("a\\ud800b")
+
+
 def join(*words):
     return "|".join(words)
 
@@ -486,6 +494,17 @@ def test_what_is_no_text_survives_a_call(serve_stock, module):
     server = serve_stock()
     assert server.eval("binary encode hex [::pysmtpd::call os:fsdecode a]") == "61"
     assert server.eval("binary encode hex [::pysmtpd::call mine:undecodable]") == "61ff62"
+
+
+def test_half_a_character_in_what_python_says_ends_nothing(serve, module):
+    """It ended the child, and tkinter's Tcl with all of Python."""
+    server = serve("smtpd::configure -loglevel debug -deliver {::pysmtpd::call mine:half_fails}")
+    half = "binary encode hex [encoding convertto utf-8 [::pysmtpd::call mine:half]]"
+    assert server.eval(half) == "61efbfbd62"
+    assert server.eval("list [catch {::pysmtpd::call mine:half_fails} text] [string length $text]") == "1 3"
+    with server.client() as client:
+        client.hello()
+        assert "a?b" in client.mail().text
 
 
 @pytest.mark.parametrize("text", ["\\U1F600", "a\\U1D11Eb"])
