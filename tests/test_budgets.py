@@ -165,10 +165,7 @@ class Program:
 
 @pytest.mark.parametrize("kind", ["selector", "asyncio", "uvloop"])
 def test_memory_per_idle_connection(kind):
-    """4 kB at most, in the memory that the process holds; what the kernel holds is not ours.
-
-    From Python 3.12 on, asyncio's own transport takes 0.8 kB more.
-    """
+    """4 kB at most, in the memory that the process holds; what the kernel holds is not ours."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
@@ -181,7 +178,7 @@ def test_memory_per_idle_connection(kind):
                 client.close()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert held / 1_500 <= 4_096 + (1_024 if kind == "asyncio" and sys.version_info >= (3, 12) else 0)
+    assert held / 1_500 <= 4_096
 
 
 def greeted(address):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pysmtpd.core.profile import QUIRKS, RFC5321, Profile, profile_named
-from pysmtpd.core.replies import STANDARD, STOCK, Replies, wire, without_status_codes
+from pysmtpd.core.replies import STANDARD, STOCK, LastReply, Replies, wire, without_status_codes
 from pysmtpd.core.sequence import rules_under
 from pysmtpd.core.settings import EXTENSIONS, MECHANISMS, SETTINGS, Extension
 
@@ -98,6 +98,8 @@ class Config:
         "commands",
         "extension_lines",
         "faults",
+        "greeting",
+        "hello",
         "help",
         "hostname",
         "limits",
@@ -133,6 +135,8 @@ class Config:
         self.new_nonce: Callable[[], str] = lambda: f"{new_id()}{new_id()}"  #: returns what nobody can guess, for AUTH
         self.hostname = hostname
         self.server_address = hostname  #: what the greeting, the answer to HELO and the goodbye show
+        self.greeting = LastReply()
+        self.hello = LastReply()
         self.limits = Limits()
         self.help = dict(STOCK_HELP)  #: topic -> lines
         #: The questions somebody listens for, out of ``host sender recipient deliver``; the others are answered with yes.

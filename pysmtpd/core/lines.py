@@ -12,7 +12,7 @@ class LineBuffer:
     __slots__ = ("_parts", "_skipping", "empty", "ready", "size")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] | tuple[()] = ()  # a list only while there is something: most sessions are idle
         self._skipping = False  # inside a line that was over the limit
         self.size = 0  #: octets waiting
         self.empty = True  #: nothing waits, not even for the end of a line that is dropped
@@ -20,7 +20,11 @@ class LineBuffer:
 
     def feed(self, data: bytes, limit: int) -> None:
         """Add what has come. ``limit`` is how long a line may be: more than that is worth a look by itself."""
-        self._parts.append(data)
+        parts = self._parts
+        if isinstance(parts, list):
+            parts.append(data)
+        else:
+            self._parts = [data]
         self.size += len(data)
         self.empty = False
         if not self.ready:
@@ -28,12 +32,8 @@ class LineBuffer:
 
     def take(self) -> bytes:
         """Take everything, save for the rest of a line that is to be dropped."""
-        parts = self._parts
-        if len(parts) == 1:
-            data = parts.pop()
-        else:
-            data = b"".join(parts)
-            parts.clear()
+        parts, self._parts = self._parts, ()
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
         self.size = 0
         self.ready = False
         self.empty = not self._skipping
@@ -49,7 +49,7 @@ class LineBuffer:
 
     def give_back(self, data: bytes, *, ready: bool) -> None:
         """Put bytes back in front of all else; ``ready`` unless they are the beginning of a line and no more."""
-        self._parts.insert(0, data)
+        self._parts = [data, *self._parts]
         self.size += len(data)
         self.empty = False
         self.ready = self.ready or ready

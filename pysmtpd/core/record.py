@@ -1,10 +1,9 @@
 """What was said in a session, kept for whoever looks into a failed test. Nothing here runs while nobody records.
 
 A session that is recorded is one of another class: :func:`record` makes it so, at its start, and no other session has a line of
-code for it. Commands and replies are kept as they pass, in a bounded list; a text is made of them when somebody asks.
+code for it. Commands and replies are kept as they pass, the last ones of them; a text is made of them when somebody asks.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,14 +44,22 @@ class Record:
         self.client = client
         self.port = port
         #: A command as text, replies as bytes, the size of a message as a number, None for the end of the client's side.
-        self.entries: deque[str | bytes | int | None] = deque(maxlen=MAX_ENTRIES)
+        #: In a list, cut to the last ones now and then: most sessions are short, and an empty deque takes 700 octets.
+        self.entries: list[str | bytes | int | None] = []
         self.keep: Callable[[Deliver], None] | None = None  #: what is told of each message that is accepted, where no driver is
+
+    def add_replies(self, replies: bytes) -> None:
+        """Keep replies that are sent together."""
+        entries = self.entries
+        entries.append(replies[-MAX_REPLIES:])
+        if len(entries) > 2 * MAX_ENTRIES:
+            del entries[:-MAX_ENTRIES]
 
     @property
     def lines(self) -> list[str]:
         """The lines of the transcript, without line ends."""
         lines = []
-        entries = self.entries.copy()  # in one step: the session may go on meanwhile
+        entries = self.entries[-MAX_ENTRIES:]  # in one step: the session may go on meanwhile
         if len(entries) == MAX_ENTRIES:
             lines.append("...")
         for entry in entries:
@@ -141,7 +148,7 @@ class RecordedSession(FaultySession):
         """Return the reply bytes since the last call."""
         output = super().take_output()
         if output:
-            self.record.entries.append(output[-MAX_REPLIES:])
+            self.record.add_replies(output)
         return output
 
     def _encrypt(self, context: "Context") -> None:
@@ -159,7 +166,7 @@ class KeptSession(RecordedSession):
         """Answer the open question."""
         question = self.question
         if replied:
-            self.record.entries.append(self.acceptance)
+            self.record.add_replies(self.acceptance)
         if self.record.keep is not None and isinstance(question, Deliver) and not isinstance(verdict, Refuse):
             self.record.keep(question)
         super().answer(verdict, replied=replied)
@@ -180,7 +187,7 @@ def _encrypted(plain: Any) -> Any:
             def take_output(self) -> bytes:
                 """Return the records since the last call."""
                 if self._stage.established and self.out:
-                    self.record.entries.append(b"".join(self.out)[-MAX_REPLIES:])
+                    self.record.add_replies(b"".join(self.out))
                 return EncryptedSession.take_output(self)
 
         _made[plain] = Encrypted

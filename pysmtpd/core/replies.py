@@ -62,6 +62,24 @@ def free_reply(code: str, text: str) -> bytes:
     return b"".join(wire(f"{code}{'-' if index < last else ' '}{line}") for index, line in enumerate(lines))
 
 
+class LastReply:
+    """A reply with values in it, kept for as long as they stay the same: clients of a test are alike, and come by the hundred."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: tuple[object, bytes] = None, b""
+
+    def with_values(self, text: str, values: dict[str, str], more: bytes = b"") -> bytes:
+        """Return a reply: the first line as a text with placeholders, their values, and the lines behind it."""
+        made_of = text, values, more
+        last, reply = self._last
+        if last != made_of:
+            reply = wire(text.format(**values)) + more
+            self._last = made_of, reply
+        return reply
+
+
 class Replies:
     """The stock package's words. A text with placeholders is a string, one without is what goes on the wire."""
 

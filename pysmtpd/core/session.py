@@ -91,7 +91,7 @@ class Session:
         config: the server's settings, read live.
         client: the client's IP address, as text.
         port: the client's port.
-        name: what the log calls the connection (the channel's name, in Tcl).
+        name: what the log calls the connection (the channel's name, in Tcl); empty for the client's address and port.
     """
 
     __slots__ = (
@@ -99,6 +99,7 @@ class Session:
         "_closed",
         "_denied",
         "_eof",
+        "_name",
         "_open",
         "_plain",
         "_stage",
@@ -113,7 +114,6 @@ class Session:
         "events",
         "extended",
         "id",
-        "name",
         "options",
         "out",
         "parameters",
@@ -133,7 +133,7 @@ class Session:
         self.config = config
         self.client = client
         self.port = port
-        self.name = name
+        self._name = name
         self.domain = ""  #: the name given to HELO or EHLO
         self.sender = ""  #: the reverse-path in its brackets
         self.recipients: list[str] = []  #: the forward-paths in their brackets
@@ -145,7 +145,8 @@ class Session:
         self.tls: TlsFacts | None = None  #: how the connection is encrypted; None where it is not
         self.user: str | None = None  #: the name the client logged in with
         self.parameters: Mapping[str, str] = NO_PARAMETERS  #: those of MAIL
-        self.recipient_parameters: dict[int, Mapping[str, str]] = {}  #: those of RCPT, by the recipient's place in the list
+        #: Those of RCPT, by the recipient's place in the list; None where none had any.
+        self.recipient_parameters: dict[int, Mapping[str, str]] | None = None
         self.errors = 0  #: commands refused so far
         self._buffer = LineBuffer()
         self.body: Body | Taker | None = None  #: what takes the bytes that are no commands
@@ -163,6 +164,11 @@ class Session:
         self.confidential = False  #: whether the next line is a secret, not to be shown to anybody
         self._plain: Envelope | None = None  # that of a message without parameters, while nothing in it changes
         self.record: Record  # only of a session that is recorded
+
+    @property
+    def name(self) -> str:
+        """What the log calls the connection."""
+        return self._name or f"{self.client}:{self.port}"
 
     # The driver's side
 
@@ -184,7 +190,8 @@ class Session:
         if config.tls is not None and config.tls_implicit:
             self._encrypt(config.tls)
         text = config.replies.greeting.replace(" ESMTP ", " LMTP ") if config.lmtp else config.replies.greeting
-        greeting = wire(text.format(server=config.server_address, banner=config.banner, timestamp=config.timestamp()))
+        values = {"server": config.server_address, "banner": config.banner, "timestamp": config.timestamp()}
+        greeting = config.greeting.with_values(text, values)
         if "host" in config.ask:
             self.ask(CheckHost(self.client), greeting, self._host_accepted, self._host_refused)
         else:
@@ -612,8 +619,8 @@ class Session:
             return
         config = self.config
         extensions = config.extension_lines[self.secure]
-        self.reply(config.replies.ehlo if extensions else config.replies.hello, **self._hello_values())
-        self.out.append(extensions)
+        text = config.replies.ehlo if extensions else config.replies.hello
+        self.out.append(config.hello.with_values(text, self._hello_values(), extensions))
         self.debug(f"EHLO on {self.name} from {self.domain}")
 
     # Encryption: the rest of it stands in pysmtpd.core.tls
@@ -657,8 +664,7 @@ class Session:
         self.recipients = []
         self.options = ""
         self.parameters = NO_PARAMETERS
-        if self.recipient_parameters:
-            self.recipient_parameters = {}
+        self.recipient_parameters = None
         self.chunks = None
         self.seen &= LASTING
 
@@ -714,6 +720,8 @@ class Session:
         if self.config.log_threshold == 0:
             self.debug(f"RCPT TO: {address}")
         if parameters:
+            if self.recipient_parameters is None:
+                self.recipient_parameters = {}
             self.recipient_parameters[len(self.recipients)] = parameters
         self.recipients.append(path)
         self.seen |= RECIPIENT
@@ -857,7 +865,7 @@ class Session:
         if plain is None:
             protocol = self._protocol(utf8=False)
             plain = self._plain = Envelope(self.client, self.port, self.domain, protocol, self.user, self.tls)
-        if self.parameters is NO_PARAMETERS and not self.recipient_parameters:
+        if self.parameters is NO_PARAMETERS and self.recipient_parameters is None:
             return plain
         protocol = self._protocol(utf8="SMTPUTF8" in self.parameters)
         of_recipients = self.recipient_parameters

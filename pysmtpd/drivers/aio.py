@@ -43,7 +43,7 @@ class Connection(Conversation, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self.closing = True
-        self.service.live.discard(self)
+        self.service.live.pop(self, None)
         self._hub.gone()
 
     def get_buffer(self, sizehint: int) -> memoryview:

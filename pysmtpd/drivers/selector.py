@@ -197,7 +197,7 @@ class Connection(Conversation):
     def let_go(self) -> None:
         """Close the socket, and no more: in the child of a fork the connection goes on elsewhere."""
         self.closing = True
-        self.service.live.discard(self)
+        self.service.live.pop(self, None)
         self._descriptor = -1
         self._socket.close()
 

@@ -94,7 +94,11 @@ def test_a_record_is_bounded(recorded):
     for _ in range(10):
         driver.feed(b"NOOP\r\n" * 5000)
     assert len(kept.entries) <= MAX_ENTRIES
+    for _ in range(5 * MAX_ENTRIES):
+        driver.feed(b"NOOP\r\n")
+        assert len(kept.entries) <= 2 * MAX_ENTRIES
     assert kept.lines[0] == "..."
+    assert len(kept.lines) == 1 + MAX_ENTRIES
     assert len(str(kept)) < 1_000_000
 
 

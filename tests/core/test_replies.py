@@ -7,7 +7,7 @@ from engine import codes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysmtpd.core.replies import STANDARD, STOCK, free_reply, one_line, shown_path, wire
+from pysmtpd.core.replies import STANDARD, STOCK, LastReply, free_reply, one_line, shown_path, wire
 
 
 @given(text=st.text(max_size=80))
@@ -74,3 +74,12 @@ def test_both_dialects_have_the_same_texts_with_the_same_placeholders():
     assert names == [name for name in dir(STANDARD) if not name.startswith("_")]
     for name in names:
         assert type(getattr(STOCK, name)) is type(getattr(STANDARD, name)), name
+
+
+def test_a_reply_is_made_anew_only_when_something_in_it_changes():
+    last = LastReply()
+    first = last.with_values("250 {a}", {"a": "x"}, b"250 END\r\n")
+    assert first == b"250 x\r\n250 END\r\n"
+    assert last.with_values("250 {a}", {"a": "x"}, b"250 END\r\n") is first
+    assert last.with_values("250 {a}", {"a": "y"}, b"250 END\r\n") == b"250 y\r\n250 END\r\n"
+    assert last.with_values("251 {a}", {"a": "y"}) == b"251 y\r\n"
