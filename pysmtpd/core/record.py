@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: How many commands, replies and messages of a session are kept, the last ones.
 MAX_ENTRIES: Final = 400
+_TOO_MANY: Final = 2 * MAX_ENTRIES
 #: How many characters of a command are kept.
 MAX_LINE: Final = 500
 #: How many octets of replies that were sent together are kept, the last ones.
@@ -52,7 +53,7 @@ class Record:
         """Keep replies that are sent together."""
         entries = self.entries
         entries.append(replies[-MAX_REPLIES:])
-        if len(entries) > 2 * MAX_ENTRIES:
+        if len(entries) > _TOO_MANY:
             del entries[:-MAX_ENTRIES]
 
     @property
@@ -147,8 +148,11 @@ class RecordedSession(FaultySession):
     def take_output(self) -> bytes:
         """Return the reply bytes since the last call."""
         output = super().take_output()
-        if output:
-            self.record.add_replies(output)
+        if output:  # as Record.add_replies does, without a call: this is for every command
+            entries = self.record.entries
+            entries.append(output[-MAX_REPLIES:])
+            if len(entries) > _TOO_MANY:
+                del entries[:-MAX_ENTRIES]
         return output
 
     def _encrypt(self, context: "Context") -> None:
