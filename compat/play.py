@@ -22,14 +22,17 @@ QUIET = 0.15
 
 CLOSED = "S: (closed)"
 
-#: Clients under TLS, by the word behind `DO: starttls`: the authorities they trust, and the certificate they have.
+#: Clients under TLS, by the words behind `DO: starttls`: the authorities they trust, and the certificate they have.
+#: Those that speak TLS 1.2 at most say so first.
 TLS_CLIENTS = {"": (CA, None), "client": (CA, CLIENT), "self-signed": (CA, SELF_SIGNED), "untrusting": (CLIENT.certfile, None)}
 
 
 def client_context(kind: str) -> ssl.SSLContext:
     """The context of a client of that kind."""
-    authorities, certificate = TLS_CLIENTS[kind]
+    authorities, certificate = TLS_CLIENTS[kind.removeprefix("tls1.2").strip()]
     context = ssl.create_default_context(cafile=authorities)
+    if kind.startswith("tls1.2"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
     if certificate is not None:
         context.load_cert_chain(*certificate)
     return context

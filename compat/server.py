@@ -97,17 +97,27 @@ def fold(value: object) -> str:
     return re.sub(r"\s+", " ", str(value))
 
 
-def told(option: str, _channel: str, *details: Any) -> None:
-    """A step of a handshake."""
+def verify(option: str, _channel: str, *details: Any) -> bool:
+    """Record the checks of a client's certificates. All are good enough."""
     if option == "verify":
         depth, certificate, status, reason = details
         record(["verify", str(depth), certificate["subject"], str(status), reason], [])
+    return True
+
+
+def told(option: str, channel: str, *details: Any) -> None:
+    """Record all that is told of a handshake. The answer is none: it is as OpenSSL says."""
+    if option == "verify":
+        verify(option, channel, *details)
+    else:
+        record([option, *details], [])
 
 
 def tls_options(kind: str) -> dict[str, Any]:
     """The options for TLS of a transcript."""
     options: dict[str, Any] = {"usetls": True, "certfile": LOCALHOST.certfile, "keyfile": LOCALHOST.keyfile, "cafile": CA}
-    return {**options, "request": True, "command": told} if kind == "verify" else options
+    commands = {"verify": verify, "told": told}
+    return {**options, "request": True, "command": commands[kind]} if kind in commands else options
 
 
 FUNCTIONS: dict[str, Callable[..., None]] = {

@@ -115,13 +115,23 @@ proc entity {token} {
     lappend lines {*}[split $body \n]
 }
 
-# What Tcl's tls package calls: the checks of a client's certificates are recorded.
-proc told {option channel args} {
+# What Tcl's tls package calls: the checks of a client's certificates are recorded. All are good enough.
+proc verify {option channel args} {
     if {$option eq "verify"} {
         lassign $args depth certificate status reason
         record [list verify $depth [dict get $certificate subject] $status $reason] {}
     }
     return 1
+}
+
+# What it calls where all that it tells is to be recorded. The answer is none: it is as OpenSSL says.
+proc told {option channel args} {
+    if {$option eq "verify"} {
+        verify $option $channel {*}$args
+    } else {
+        record [list $option {*}$args] {}
+    }
+    return ""
 }
 
 # Switch TLS off, whatever was before: in the stock package, no option does.
@@ -138,8 +148,8 @@ proc tls_options {kind} {
     if {$kind ne "nothing"} {
         lappend options -certfile $folder/localhost.pem -keyfile $folder/localhost.key -cafile $folder/ca.pem
     }
-    if {$kind eq "verify"} {
-        lappend options -request 1 -command ::told
+    if {$kind in {verify told}} {
+        lappend options -request 1 -command ::$kind
     }
     return $options
 }

@@ -198,7 +198,7 @@ def _header(transcript: Transcript, raw: str) -> None:
             transcript.banner = value
         case "log":
             transcript.log = value
-        case "tls" if value in ("certificate", "nothing", "verify"):
+        case "tls" if value in ("certificate", "nothing", "verify", "told"):
             transcript.tls = value
         case "profile":
             transcript.options += ["profile", value]

@@ -37,9 +37,14 @@ TLS_OPTIONS = ("usetls", *_DEFAULTS)
 
 
 class TlsOptions:
-    """The values of these options, and the context that is made of them."""
+    """The values of these options, and the context that is made of them.
 
-    def __init__(self) -> None:
+    Arguments:
+        told: whether there is somebody else than ``command`` who is told of handshakes: a script.
+    """
+
+    def __init__(self, *, told: bool = False) -> None:
+        self._told = told
         self._values = dict(_DEFAULTS)
         self._context: Context | None = None
 
@@ -49,7 +54,7 @@ class TlsOptions:
 
     def changed(self, changes: Mapping[str, Any]) -> "TlsOptions":
         """Return the options with these changed. Raises ConfigurationError; files are read here, not when a client comes."""
-        made = TlsOptions()
+        made = TlsOptions(told=self._told)
         made._values = dict(self._values)
         for name, value in changes.items():
             _check(name, value)
@@ -93,8 +98,9 @@ class TlsOptions:
             if not isinstance(password, str):
                 raise ConfigurationError(f"password returned a {type(password).__name__}: must return a string")
         others = {name: values[name] for name in ("cafile", "cadir", "cipher", "request", "require")}
+        told = self._told or values["command"] is not None
         try:
-            return make_context(TlsSettings(certfile, keyfile, password, **others))
+            return make_context(TlsSettings(certfile, keyfile, password, told=told, **others))
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
 

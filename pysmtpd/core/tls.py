@@ -13,13 +13,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from pysmtpd.core.events import Refuse, TlsReport, Verdict
+from pysmtpd.core.handshake import VERIFY, Handshake
 from pysmtpd.core.session import Session
 
 Context: TypeAlias = ssl.SSLContext
-
-#: What OpenSSL calls the beginning and the end of a handshake (SSL_state_string_long).
-_BEFORE: Final = "before SSL initialization"
-_FINISHED: Final = "SSL negotiation finished successfully"
 
 #: Attribute types by their short names (RFC 4514, 3, and OpenSSL's for those that are not there).
 _SHORT_NAMES: Final = {
@@ -55,6 +52,7 @@ class TlsSettings(NamedTuple):
     cipher: str = ""  #: cipher suites for TLS 1.2, in OpenSSL's list format (ciphers(1))
     request: bool = False  #: ask clients for a certificate
     require: bool = False  #: refuse the handshake without one
+    told: bool = False  #: there is somebody to tell of each step of a handshake
 
 
 #: What OpenSSL says of certificates with keys and signatures of another age...
@@ -69,7 +67,7 @@ def make_context(settings: TlsSettings) -> Context:
 
     Raises ValueError that names the option, the file and what is wrong with it.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = (_ToldContext if settings.told else ssl.SSLContext)(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # what systems have for a default differs
     # A client cannot have the server repeat handshakes for the price of a record.
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -84,7 +82,35 @@ def make_context(settings: TlsSettings) -> Context:
     if settings.request or settings.require:
         context.verify_mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL
         _load_authorities(context, settings)
+    if isinstance(context, _ToldContext):
+        context.settings = settings
+        context.sslobject_class = _ToldObject
+        context._msg_callback = _show  # type: ignore[attr-defined] # not a public name: there since Python 3.8
     return context
+
+
+class _ToldObject(ssl.SSLObject):
+    """One end of a TLS connection whose handshake is told."""
+
+    handshake: Handshake
+
+
+class _ToldContext(ssl.SSLContext):
+    """A context for connections whose handshakes are told."""
+
+    settings: TlsSettings
+
+    def for_one(self) -> Context:
+        """Return one like it for a single connection. So no client resumes a session, of which there is little to tell."""
+        try:
+            return make_context(self.settings)
+        except ValueError:  # the files are not there any more
+            return self
+
+
+def _show(connection: _ToldObject, direction: str, version: int, content: int, kind: int, _data: bytes) -> None:
+    """OpenSSL has read a message, and not looked at it yet, or has written one."""
+    connection.handshake.message(direction, version, content, kind)
 
 
 def _load_certificate(context: Context, settings: TlsSettings) -> None:
@@ -142,6 +168,11 @@ def _reason(error: Exception, otherwise: str) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+def _words(error: ssl.SSLError) -> str:
+    """Return what OpenSSL says of an error, in its words."""
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
 class Stage:
     """One end of a TLS connection, in memory.
 
@@ -150,14 +181,30 @@ class Stage:
         clear: bytes that go out before the first record: the reply to STARTTLS.
     """
 
-    __slots__ = ("_clear", "_incoming", "_notified", "_object", "_outgoing", "distrust", "ended", "established", "problem")
+    __slots__ = (
+        "_clear",
+        "_incoming",
+        "_notified",
+        "_object",
+        "_outgoing",
+        "distrust",
+        "ended",
+        "established",
+        "handshake",
+        "problem",
+    )
 
     def __init__(self, context: Context, clear: bytes) -> None:
         self._clear = clear
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        if isinstance(context, _ToldContext):
+            context = context.for_one()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._notified = False
+        self.handshake = Handshake()  #: what is told of it, where somebody is
+        if isinstance(self._object, _ToldObject):
+            self._object.handshake = self.handshake
         self.established = False  #: whether the handshake is over
         self.ended = False  #: whether the client has ended its side with a close_notify
         self.problem = ""  #: why there will be nothing more, where it was not that
@@ -165,23 +212,34 @@ class Stage:
 
     def decrypt(self, data: bytes) -> bytes:
         """Take records; return what was in them. Goes on with the handshake meanwhile. Never raises."""
-        self._incoming.write(data)
         found = []
         try:
+            self._incoming.write(data)
             if not self.established:
                 self._object.do_handshake()
                 self.established = True
+                self.handshake.succeeded()
             while chunk := self._object.read(65_536):
                 found.append(chunk)
             self.ended = True
         except ssl.SSLWantReadError:
-            pass
+            self.handshake.waits()
         except ssl.SSLZeroReturnError:
             self.ended = True
         except ssl.SSLError as error:
-            self.problem = (error.reason or str(error)).replace("_", " ").lower()
+            self.problem = _words(error)
             self.distrust = getattr(error, "verify_message", "")
+            self.handshake.failed(self.problem)
         return b"".join(found)
+
+    def end(self) -> None:
+        """Take the end of the client's side, in the middle of a handshake."""
+        self._incoming.write_eof()
+        try:
+            self._object.do_handshake()
+        except ssl.SSLError as error:
+            self.handshake.failed(_words(error))
+        self._outgoing.read()  # an alert, which nobody waits for
 
     def encrypt(self, data: bytes, *, last: bool) -> bytes:
         """Return all that is to be sent, ``data`` at its end; after the ``last`` comes a close_notify."""
@@ -267,13 +325,15 @@ class EncryptedSession(Session):
     def receive_eof(self) -> None:
         """Take the end of the client's side."""
         super().receive_eof()
-        if not self._stage.established and not self._stage.problem:
+        stage = self._stage
+        if not stage.established and not stage.problem:
+            stage.end()
             self._broken("the client left")
 
     def _agreed(self) -> None:
         """The handshake is over, and well."""
         self.tls = self._stage.facts()
-        self._tell(("info", "handshake", "done", _FINISHED), ("info", "accept", "exit", _FINISHED))
+        self._tell()
 
     def _broken(self, reason: str) -> None:
         """End a session whose client cannot be understood any more. Behind an open question it ends by itself."""
@@ -287,19 +347,24 @@ class EncryptedSession(Session):
         if self._stage.established:
             self.close("TLS failure")
         else:
-            self._tell(("info", "accept", "exit", "error"), ("error", reason), over=True)
+            self._tell(over=True)
 
-    def _tell(self, *steps: tuple[str, ...], over: bool = False) -> None:
+    def _tell(self, *, over: bool = False) -> None:
         """Report a handshake, where somebody listens; then go on, or close where it is all over."""
         reports: deque[tuple[Any, ...]] = deque()
         if "tls" in self.config.ask and self._open is None:
-            reports.append(("info", "handshake", "start", _BEFORE))
-            chain = self._stage.certificates()
-            for depth, certificate in zip(range(len(chain) - 1, -1, -1), chain, strict=True):
-                distrust = self._stage.distrust if depth == 0 else ""
-                reports.append(("verify", depth, certificate, 0 if distrust else 1, distrust))
-            reports += steps
+            for step in self._stage.handshake.steps:
+                reports += self._checks() if step == VERIFY else (step,)
         self._report(reports, over)
+
+    def _checks(self) -> list[tuple[Any, ...]]:
+        """Return what there is to report of the client's certificates."""
+        checks: list[tuple[Any, ...]] = []
+        chain = self._stage.certificates()
+        for depth, certificate in zip(range(len(chain) - 1, -1, -1), chain, strict=True):
+            distrust = self._stage.distrust if depth == 0 else ""
+            checks.append(("verify", depth, certificate, 0 if distrust else 1, distrust))
+        return checks
 
     def _report(self, reports: deque[tuple[Any, ...]], over: bool) -> None:
         if reports:

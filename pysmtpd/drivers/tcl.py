@@ -106,7 +106,7 @@ class TclEngine:
         self._python: dict[str, Callback] = {}
         self._asked_in_python: set[str] = set()
         self._handles: dict[str, Callback] = {"mime": self._mime, "inbox": self._inbox_command}
-        self._tls: tuple[dict[str, str], dict[str, Any]] = ({}, {})
+        self._tls: tuple[dict[str, str], dict[str, Any], bool] = ({}, {}, False)
         self._parts: Mime | None = None
         self._inbox: TclInbox | None = None
         self._choose_callbacks()
@@ -198,7 +198,8 @@ class TclEngine:
 
     def _use_tls(self, stock: dict[str, str], own: dict[str, Any]) -> None:
         """Serve with these options of Tcl's tls package, and ours. Raises ConfigurationError naming the file that is wrong."""
-        if (stock, own) == self._tls:
+        told = "command" in self._scripted
+        if (stock, own, told) == self._tls:
             return
         values: dict[str, Any] = {name: value == "1" if name in _TLS_FLAGS else value for name, value in stock.items()}
         # As in the stock package, half a certificate is none: STARTTLS is then answered 454.
@@ -206,8 +207,9 @@ class TclEngine:
             self.config.use_tls(None)
         else:
             # With -usetls, the script's own lists say whether STARTTLS is offered.
-            TlsOptions().changed({**values, **own}).put_into(self.config, offered=own.get("tls") == "starttls")
-        self._tls = stock, own
+            options = TlsOptions(told=told).changed({**values, **own})
+            options.put_into(self.config, offered=own.get("tls") == "starttls")
+        self._tls = stock, own, told
 
     def option(self, name: str) -> tuple[str, ...]:
         """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""

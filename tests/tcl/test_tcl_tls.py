@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from smtp_client import DEADLINE
-from tclsh import SHELLS, TclError, environment, run
+from tclsh import SHELLS, Script, TclError, environment, run
 
 from compat import scripts
 from pysmtpd.certificates import CA, CLIENT, LOCALHOST, SELF_SIGNED
@@ -244,19 +244,112 @@ def test_command_is_told_of_a_handshake_as_by_the_tls_package(serve):
     server = serve(COMMAND + USE_TLS + f"smtpd::configure -command ::told -request 1 -cafile {CA}")
     with under_tls(server, CLIENT) as client:
         client.sendmail(*MAIL)
-    start, _, _, done, left = server.printed
-    assert start == "info,handshake start {before SSL initialization}"
-    assert [server.eval(f"lreplace [lindex $all {index}] 1 1") for index in (1, 2)] == ["1 1 {}", "0 1 {}"]
-    assert server.eval("dict get [lindex $all 1 1] subject") == "CN=pysmtpd test authority,O=pysmtpd test"
+    assert server.printed[0] == "info,handshake start {before SSL initialization}"
+    assert server.printed[-1] == "info,accept exit {SSL negotiation finished successfully}"
+    root, own = (index for index, line in enumerate(server.printed) if line.startswith("verify"))
+    assert [server.eval(f"lreplace [lindex $all {index}] 1 1") for index in (root, own)] == ["1 1 {}", "0 1 {}"]
+    assert server.eval(f"dict get [lindex $all {root} 1] subject") == "CN=pysmtpd test authority,O=pysmtpd test"
     text = subprocess.run(
         ["openssl", "x509", "-in", CLIENT.certfile, "-noout", "-fingerprint", "-sha1", "-serial", "-subject", "-nameopt", "RFC2253"],
         capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     expected = [line.partition("=")[2].replace(":", "") for line in text]
-    assert [server.eval(f"dict get [lindex $all 2 1] {key}") for key in ("sha1_hash", "serial", "subject")] == expected
-    assert server.eval("dict get [lindex $all 2 1] certificate") == Path(CLIENT.certfile).read_text()
-    assert done == "info,handshake done {SSL negotiation finished successfully}"
-    assert left == "info,accept exit {SSL negotiation finished successfully}"
+    assert [server.eval(f"dict get [lindex $all {own} 1] {key}") for key in ("sha1_hash", "serial", "subject")] == expected
+    assert server.eval(f"dict get [lindex $all {own} 1] certificate") == Path(CLIENT.certfile).read_text()
+
+
+TOLD = r"""
+proc bgerror message {puts "background $message"}
+proc told {option channel args} {
+    puts [list $option {*}[string map [list \n !] $args]]
+    if {$option eq "verify"} {
+        return [verdict {*}$args]
+    }
+}
+"""
+
+
+def told_by_both(serve, tmp_path, play, options="", verdict=""):
+    """Return what -command is told when a client plays its part: by Tcl's tls package under the stock package, and by ours."""
+    script = (
+        f"{TOLD}proc verdict args {{{verdict}}}\n{USE_TLS}"
+        f"smtpd::configure -loglevel emergency -command ::told -request 1 -cafile {CA} {options}\n"
+    )
+    stock = Script("tclsh", tmp_path, script, TCLLIBPATH="")
+    try:
+        return [play_at(server, play) for server in (stock, serve(script))]
+    finally:
+        stock.end()
+
+
+def play_at(server, play):
+    """Return what -command is told of a handshake. Tcl's tls package cannot read dates of certificates from 2050 on."""
+    with contextlib.ExitStack() as held:  # a connection that is closed too early is another story
+        with contextlib.suppress(OSError):
+            play(server, held)
+        server.wait_for(lambda: any(line.startswith(("error", "info accept exit {SSL")) for line in server.printed))
+        server.eval("set printed all")
+    return [line.replace("notAfter {Bad time value}", "notAfter {Jan  1 00:00:00 2120 GMT}") for line in server.printed]
+
+
+def client_of(version, certificate=None, **options):
+    """Return a client's part: a handshake and a command, if it comes to that."""
+    made = ssl.create_default_context(cafile=options.get("cafile", CA))
+    made.maximum_version = ssl.TLSVersion[version]
+    if certificate:
+        made.load_cert_chain(*certificate)
+    if "ciphers" in options:
+        made.set_ciphers(options["ciphers"])
+
+    def play(server, held):
+        connection = in_handshake(server, b"STARTTLS\r\n")
+        held.enter_context(connection.dup())
+        with connection, made.wrap_socket(connection, server_hostname="localhost") as tls:
+            tls.sendall(b"QUIT\r\n")
+            assert tls.recv(1) == b"2"
+
+    return play
+
+
+def garbage(server, held):
+    held.enter_context(in_handshake(server, b"STARTTLS\r\n")).sendall(b"EHLO again and again\r\n")
+
+
+def leaves(server, _held):
+    in_handshake(server, b"STARTTLS\r\n").close()
+
+
+def leaves_after_its_hello(server, held):
+    connection = held.enter_context(in_handshake(server, b"STARTTLS\r\n"))
+    connection.sendall(hello())
+    connection.recv(65536)
+    connection.shutdown(socket.SHUT_WR)
+
+
+PARTS = {
+    "TLS 1.2": (client_of("TLSv1_2"), ""),
+    "TLS 1.3": (client_of("TLSv1_3"), ""),
+    "TLS 1.2, certificate": (client_of("TLSv1_2", CLIENT), ""),
+    "TLS 1.3, certificate": (client_of("TLSv1_3", CLIENT), ""),
+    "TLS 1.2, none where one is required": (client_of("TLSv1_2"), "-require 1"),
+    "TLS 1.3, none where one is required": (client_of("TLSv1_3"), "-require 1"),
+    "TLS 1.2, self-signed": (client_of("TLSv1_2", SELF_SIGNED), ""),
+    "TLS 1.3, self-signed": (client_of("TLSv1_3", SELF_SIGNED), ""),
+    "TLS 1.2, untrusting": (client_of("TLSv1_2", cafile=CLIENT.certfile), ""),
+    "TLS 1.3, untrusting": (client_of("TLSv1_3", cafile=CLIENT.certfile), ""),
+    "no cipher in common": (client_of("TLSv1_2", ciphers="DHE-RSA-AES128-SHA"), ""),
+    "garbage": (garbage, ""),
+    "leaves": (leaves, ""),
+    "leaves after its hello": (leaves_after_its_hello, ""),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_command_is_told_what_the_tls_package_tells(serve, tmp_path, part):
+    play, options = PARTS[part]
+    stock, ours = told_by_both(serve, tmp_path, play, options)
+    assert ours == stock
+    assert ours[0] == "info handshake start {before SSL initialization}"
 
 
 def gets_nowhere(server, certificate):
@@ -295,7 +388,7 @@ def test_the_packages_own_command_logs(serve):
     with under_tls(server, CLIENT) as client:
         client.noop()
     assert "smtpd notice] TLS verify/0: CN=pysmtpd test client,O=pysmtpd test" in server.wait_printed("TLS verify/0")
-    assert server.wait_printed("TLS handshake.done SSL negotiation finished successfully")
+    assert server.wait_printed("TLS accept.exit SSL negotiation finished successfully")
 
 
 def test_a_command_that_fails_is_a_background_error_and_stops_nobody(serve):
@@ -551,5 +644,5 @@ def test_tk_smtpd_receives_over_starttls(monkeypatch, target):
     lines = scripts.output.__wrapped__("tk_smtpd_tls", target)
     assert lines[0] == "refused: {}"
     assert 'dialog "To: c@d.example" .dlg1.e .dlg1.sb .dlg1.b' in lines
-    assert "TLS handshake.done SSL negotiation finished successfully" in lines
+    assert "TLS accept.exit SSL negotiation finished successfully" in lines
     assert lines[-1] == "exit code 0"

@@ -1,0 +1,165 @@
+"""The steps of a server's TLS handshake, told as Tcl's tls package tells them: in OpenSSL's words for its states.
+
+That package has them from a callback inside OpenSSL (SSL_CTX_set_info_callback(3)), which Python's ``ssl`` has not. It shows
+each message, though, as it is read or written, and from these the states follow: there is one for each message.
+"""
+
+from typing import Final, TypeAlias
+
+#: ``info``, what goes on, how, and a state or an alert; or just :data:`VERIFY`.
+Step: TypeAlias = tuple[str, ...]
+
+#: Stands where the client's certificates are looked at.
+VERIFY: Final[Step] = ("verify",)
+
+_BEFORE: Final = "before SSL initialization"
+_OVER: Final = "SSL negotiation finished successfully"
+_EARLY_DATA: Final = "TLSv1.3 early data"
+_TICKET: Final = "SSLv3/TLS write session ticket"
+
+# Content types of records, and types of messages (RFC 8446, B.1 and B.3; RFC 5246, A.1 and A.4).
+_CHANGE_CIPHER_SPEC: Final = 20
+_ALERT: Final = 21
+_HANDSHAKE: Final = 22
+_CERTIFICATE: Final = 11
+_FINISHED: Final = 20
+_TLS_1_3: Final = 0x0304
+
+#: What OpenSSL's state is called (SSL_state_string_long(3)) from the time a message is read or written, by the message's type.
+_READ: Final = {
+    1: "SSLv3/TLS read client hello",
+    _CERTIFICATE: "SSLv3/TLS read client certificate",
+    15: "SSLv3/TLS read certificate verify",
+    16: "SSLv3/TLS read client key exchange",
+    _FINISHED: "SSLv3/TLS read finished",
+}
+_WRITTEN: Final = {
+    2: "SSLv3/TLS write server hello",
+    4: _TICKET,
+    8: "TLSv1.3 write encrypted extensions",
+    _CERTIFICATE: "SSLv3/TLS write certificate",
+    12: "SSLv3/TLS write key exchange",
+    13: "SSLv3/TLS write certificate request",
+    14: "SSLv3/TLS write server done",
+    15: "TLSv1.3 write server certificate verify",
+    _FINISHED: "SSLv3/TLS write finished",
+    22: "SSLv3/TLS write certificate status",
+}
+
+#: Alerts (SSL_alert_desc_string_long(3)), by number. All others are unknown, to OpenSSL as well.
+_ALERTS: Final = {
+    0: "close notify",
+    10: "unexpected_message",
+    20: "bad record mac",
+    21: "decryption failed",
+    22: "record overflow",
+    30: "decompression failure",
+    40: "handshake failure",
+    41: "no certificate",
+    42: "bad certificate",
+    43: "unsupported certificate",
+    44: "certificate revoked",
+    45: "certificate expired",
+    46: "certificate unknown",
+    47: "illegal parameter",
+    48: "unknown CA",
+    49: "access denied",
+    50: "decode error",
+    51: "decrypt error",
+    60: "export restriction",
+    70: "protocol version",
+    71: "insufficient security",
+    80: "internal error",
+    90: "user canceled",
+    100: "no renegotiation",
+    110: "unsupported extension",
+    111: "certificate unobtainable",
+    112: "unrecognized name",
+    113: "bad certificate status response",
+    114: "bad certificate hash value",
+    115: "unknown PSK identity",
+    120: "no application protocol",
+}
+
+
+def alert_text(number: int) -> str:
+    """Return what OpenSSL calls an alert."""
+    return _ALERTS.get(number, "unknown")
+
+
+class Handshake:
+    """The steps of one handshake so far."""
+
+    __slots__ = ("_over", "_state", "_version", "_writing", "steps")
+
+    def __init__(self) -> None:
+        #: What there is to tell.
+        self.steps: list[Step] = [("info", "handshake", "start", _BEFORE)]
+        self._state = _BEFORE
+        self._version = 0
+        self._writing = False
+        self._over = False
+        self._loop()
+
+    def message(self, direction: str, version: int, content: int, kind: int) -> None:
+        """A message has been read, and is about to be handled, or has been written.
+
+        Arguments:
+            direction: ``read`` or ``write``.
+            version: that of the protocol, as on the wire.
+            content: the record's type.
+            kind: the message's type; an alert's description.
+        """
+        if self._over or content not in (_CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE):
+            return
+        if direction == "read":
+            self.waits()
+        if content == _ALERT:
+            self.steps.append(("info", "alert", direction, alert_text(kind)))
+            return
+        self._loop()
+        self._writing = direction == "write"
+        if content == _CHANGE_CIPHER_SPEC:
+            self._state = f"SSLv3/TLS {direction} change cipher spec"
+            return
+        if kind == _FINISHED and not self._writing and version != _TLS_1_3:
+            # Those that are read are not shown; before this message there is always one.
+            self._state = "SSLv3/TLS read change cipher spec"
+            self._loop()
+        self._version = version
+        self._state = (_WRITTEN if self._writing else _READ).get(kind, "unknown state")
+        if self._writing and self._state == _TICKET and version == _TLS_1_3 and not self._told_done():
+            # Under TLS 1.3 tickets come behind the end of the handshake.
+            self.steps.append(("info", "handshake", "done", _TICKET))
+        elif not self._writing and kind == _CERTIFICATE:
+            self.steps.append(VERIFY)
+
+    def waits(self) -> None:
+        """It is the client's turn."""
+        if self._writing and not self._over:
+            self._writing = False
+            if self._version == _TLS_1_3:
+                self._loop()
+                self._state = _EARLY_DATA
+            self._loop()
+
+    def succeeded(self) -> None:
+        """The handshake is over. What comes later is none of it."""
+        self._loop()
+        if not self._told_done():
+            self.steps.append(("info", "handshake", "done", _OVER))
+        self.steps.append(("info", "accept", "exit", _OVER))
+        self._over = True
+
+    def failed(self, reason: str) -> None:
+        """The handshake is over, and it came to nothing; or it was over already."""
+        if self._over:
+            return
+        self.steps += ("info", "accept", "exit", "error"), ("error", reason)
+        self._over = True
+
+    def _loop(self) -> None:
+        self.steps.append(("info", "accept", "loop", self._state))
+
+    def _told_done(self) -> bool:
+        return any(step[1:3] == ("handshake", "done") for step in self.steps)
