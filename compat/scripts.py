@@ -168,6 +168,7 @@ CASES: dict[str, Case] = {
     "scripts/mua_test": Case(FOLDER / "mua_test.tcl", needs_tcllib=True),
     "scripts/public_commands": Case(FOLDER / "public_commands.tcl"),
     "scripts/procs": Case(FOLDER / "procs.tcl"),
+    "scripts/by_hand": Case(FOLDER / "by_hand.tcl"),
     "scripts/private_commands": Case(FOLDER / "private_commands.tcl", ("0", "1"), to_private),
     "examples/tcl_smtpd": Case(EXAMPLES / "tcl_smtpd", ("127.0.0.1", "PORT"), to_example, announces=False, endless=True),
     "examples/tk_smtpd": Case(FOLDER / "tk_driver.tcl", (str(EXAMPLES / "tk_smtpd"), "PORT", "2"), to_example, windowed=True),

@@ -80,7 +80,8 @@ proc ::pysmtpd::Prefix {option} {
 proc ::pysmtpd::HasMessage {channel} {
     upvar ::smtpd::state_$channel State
     # The list of lines is counted, not compared: that would make one string of it again.
-    return [expr {$State(from) ne "" && [llength $State(to)] && [llength $State(data)]}]
+    return [expr {[info exists State(from)] && $State(from) ne "" && [info exists State(to)] && [llength $State(to)] &&
+        [info exists State(data)] && [llength $State(data)]}]
 }
 
 # ::pysmtpd::Callback --

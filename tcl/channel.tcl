@@ -294,16 +294,19 @@ proc ::pysmtpd::Service {channel} {
 
 # ::pysmtpd::Command --
 #
-#   Have the engine handle a command that a script has taken over. Without a session there is nobody to reply to.
+#   Have the engine handle a command that a script has taken over, or calls by itself.
+#
+# Results:
+#   Of HELP, what came of saying the last line: nothing. Of the others, nothing at all.
 #
 proc ::pysmtpd::Command {channel verb line} {
     variable numbers
     if {[info exists numbers($channel)]} {
         link::command $numbers($channel) $verb $line
-    } elseif {[catch {chan configure $channel} message]} {
-        ::smtpd::Log error $message
+        return
     }
-    return
+    set said [ByHand $channel $verb $line]
+    return [expr {$verb eq "HELP" ? $said : {}}]
 }
 
 # ::pysmtpd::Finish --

@@ -99,7 +99,7 @@ apply {{} {
 
 apply {{folder} {
     set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
-    foreach file [list channel.tcl room.tcl state.tcl idle.tcl callbacks.tcl options.tcl tls.tcl inbox.tcl $link] {
+    foreach file [list channel.tcl by_hand.tcl room.tcl state.tcl idle.tcl callbacks.tcl options.tcl tls.tcl inbox.tcl $link] {
         source [file join $folder $file]
     }
 }} [file dirname [file normalize [info script]]]
@@ -116,7 +116,7 @@ proc ::smtpd::cget {{option {}}} {
     variable tlsopts
     variable log
     set name [string trimleft $option -]
-    if {$name eq ""} {
+    if {[llength [info level 0]] == 1} {
         return [configure]
     }
     if {$name eq "loglevel"} {
@@ -193,7 +193,7 @@ proc ::smtpd::start {{myaddr {}} {port 25}} {
     } elseif {$options(serveraddr) eq ""} {
         set options(serveraddr) [info hostname]
     }
-    set channel [socket -server [namespace current]::accept {*}$interface $port]
+    set channel [socket -server [namespace current]::accept {*}$interface {*}$port]
     try {
         ::pysmtpd::link::ready
     } on error {message settings} {
@@ -310,7 +310,8 @@ proc ::smtpd::tlscallback {option args} {
         verify {
             foreach {channel depth certificate rc reason} $args break
             if {$rc eq "1"} {
-                Log notice "TLS verify/$depth: [dict get $certificate subject]"
+                array set c $certificate
+                Log notice "TLS verify/$depth: $c(subject)"
             } else {
                 Log error "TLS verify/$depth Bad cert '$reason' (rc=$rc)"
             }
@@ -364,11 +365,16 @@ proc ::smtpd::Puts {channel args} {
     if {[info exists ::pysmtpd::numbers($channel)] && [llength $args] == 1} {
         return [::pysmtpd::Say $channel [lindex $args 0]\r\n]
     }
-    if {[catch {puts $channel {*}$args} message]} {
+    if {[catch {puts {*}$channel {*}$args} message]} {
         Log error $message
-        catch {close $channel}
         if {[info exists ::pysmtpd::numbers($channel)]} {
+            catch {close $channel}
             ::pysmtpd::Drop $::pysmtpd::numbers($channel)
+        } else {
+            catch {
+                close $channel
+                unset [namespace current]::state_$channel
+            }
         }
     }
     return $message
@@ -451,6 +457,7 @@ proc ::smtpd::deliver {channel} {
     set failed [catch {{*}$prefix $token} message settings]
     mime::finalize $token -subordinates all
     if {$failed} {
+        Log debug "error in deliver: $message"
         return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
     }
 }
@@ -467,6 +474,7 @@ proc ::smtpd::deliver_old {channel} {
     }
     set prefix [::pysmtpd::Prefix deliver]
     if {[catch {{*}$prefix $State(from) $State(to) $State(data)} message settings]} {
+        Log debug "error in deliver: $message"
         return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
     }
 }

@@ -31,7 +31,7 @@ proc ::pysmtpd::SetTls {option value} {
 proc ::pysmtpd::UseTls {value} {
     upvar #0 ::smtpd::options options
     if {![string is boolean -strict $value]} {
-        return -code error -level 3 "expected boolean value but got \"$value\""
+        return -code error -level 3 -errorcode {TCL VALUE NUMBER} "expected boolean value but got \"$value\""
     }
     set options(usetls) [expr {!!$value}]
     if {$options(usetls)} {

@@ -116,6 +116,7 @@ class Config:
         "proxy",
         "replies",
         "rules",
+        "script_logs_delivery",
         "scripted",
         "server_address",
         "software",
@@ -146,6 +147,7 @@ class Config:
         #: What is told of each session at its start; None where nobody cares.
         self.observe: Callable[[Session], object] | None = None
         self.scripted: frozenset[str] = frozenset()  #: verbs that a script handles, ours or its own
+        self.script_logs_delivery = False  #: a script that has the messages logs by itself what goes wrong with one
         self.tls: Context | None = None  #: the server's certificate and key; without it STARTTLS is answered 454
         self.tls_implicit = False  #: every session begins with the handshake
         self.tls_required = False  #: no mail in the clear

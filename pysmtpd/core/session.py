@@ -515,9 +515,9 @@ class Session:
     def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
             if bool(self.seen & rule.bit) is not rule.wanted:
+                self.fail(getattr(self.config.replies, rule.reply))
                 if rule.log:
                     self.debug(rule.log.format(verb=verb))
-                self.fail(getattr(self.config.replies, rule.reply))
                 return False
         return True
 
@@ -576,8 +576,8 @@ class Session:
 
     def syntax_error(self, line: str, verb: str) -> None:
         """Refuse a command that is not well-formed."""
-        self.debug(f'{verb} received "{line}"')
         self.fail(self.config.replies.syntax_error)
+        self.debug(f'{verb} received "{line}"')
 
     # Connecting and greeting
 
@@ -590,11 +590,11 @@ class Session:
         self._denied = True
         self._refused(refusal, 550, self.config.replies.host_refused)
 
-    def _hello(self, line: str) -> bool:
+    def _hello(self, line: str, verb: str) -> bool:
         """Take the client's name from a HELO or EHLO line; False, and the reply sent, when it gives none."""
         match = grammar.HELLO.match(line)
         if match is None or len(match[1]) > grammar.MAX_HELLO_NAME:
-            self.syntax_error(line, line[:4].upper())
+            self.syntax_error(line, verb)
             return False
         if not self.config.profile.hello_once:
             self.reset()
@@ -609,15 +609,15 @@ class Session:
 
     def _helo(self, line: str) -> None:
         """HELO: RFC 5321, 4.1.1.1."""
-        if self._hello(line):
+        if self._hello(line, "HELO"):
             self.reply(self.config.replies.hello, **self._hello_values())
             self.debug(f"HELO on {self.name} from {self.domain}")
 
     def _ehlo(self, line: str) -> None:
         """EHLO: RFC 5321, 4.1.1.1."""
-        if not self._hello(line):
-            return
         config = self.config
+        if not self._hello(line, "LHLO" if config.lmtp else "EHLO"):
+            return
         extensions = config.extension_lines[self.secure]
         text = config.replies.ehlo if extensions else config.replies.hello
         self.out.append(config.hello.with_values(text, self._hello_values(), extensions))
@@ -680,8 +680,8 @@ class Session:
             accepted = partial(self._sender_accepted, path, address, options, parameters)
             self.ask(CheckSender(address), config.replies.mail_ok, accepted, partial(self._sender_refused, address))
         else:
-            self.out.append(config.replies.mail_ok)
             self._sender_accepted(path, address, options, parameters)
+            self.out.append(config.replies.mail_ok)
 
     def _sender_accepted(self, path: str, address: str, options: str, parameters: Mapping[str, str]) -> None:
         if self.config.log_threshold == 0:
@@ -713,8 +713,8 @@ class Session:
             accepted = partial(self._recipient_accepted, path, address, parameters)
             self.ask(CheckRecipient(address), config.replies.rcpt_ok, accepted, partial(self._recipient_refused, address))
         else:
-            self.out.append(config.replies.rcpt_ok)
             self._recipient_accepted(path, address, parameters)
+            self.out.append(config.replies.rcpt_ok)
 
     def _recipient_accepted(self, path: str, address: str, parameters: Mapping[str, str]) -> None:
         if self.config.log_threshold == 0:
@@ -887,7 +887,8 @@ class Session:
         return b"".join(wire(text.format(id=self.id, recipient=shown_path(recipient))) for recipient in self.recipients)
 
     def _delivery_refused(self, refusal: Refuse) -> None:
-        self.debug(f"error in deliver: {refusal.text}")
+        if not self.config.script_logs_delivery:
+            self.debug(f"error in deliver: {refusal.text}")
         for _ in self.recipients if self.config.lmtp else ("all",):
             self._refused(refusal, 554, self.config.replies.delivery_refused)
         self.end_transaction()

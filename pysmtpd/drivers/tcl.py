@@ -65,6 +65,7 @@ from pysmtpd.options import OWN_OPTIONS, read
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
 
 if TYPE_CHECKING:
+    from pysmtpd.drivers.tcl_by_hand import Hand
     from pysmtpd.drivers.tcl_inbox import TclInbox
     from pysmtpd.drivers.tcl_mime import Mime
 
@@ -105,10 +106,11 @@ class TclEngine:
         self._scripted: set[str] = set()
         self._python: dict[str, Callback] = {}
         self._asked_in_python: set[str] = set()
-        self._handles: dict[str, Callback] = {"mime": self._mime, "inbox": self._inbox_command}
+        self._handles: dict[str, Callback] = {"mime": self._mime, "inbox": self._inbox_command, "hand": self._by_hand}
         self._tls: tuple[dict[str, str], dict[str, Any], bool] = ({}, {}, False)
         self._parts: Mime | None = None
         self._inbox: TclInbox | None = None
+        self._hand: Hand | None = None
         self._choose_callbacks()
 
     # Settings
@@ -243,6 +245,7 @@ class TclEngine:
                 self._asked_in_python.add("deliver")  # and nobody there says no
             asked |= {"deliver"}
         self.config.listen_for(asked)
+        self.config.script_logs_delivery = "deliver" not in self._asked_in_python
 
     def _keep(self) -> None:
         """Keep messages from now on."""
@@ -257,6 +260,20 @@ class TclEngine:
         self._keep()
         assert self._inbox is not None  # noqa: S101 # it is there now
         return self._inbox.run(*words)
+
+    def _by_hand(self, command: str, *words: str) -> object:
+        """Do what ``tcl/by_hand.tcl`` asks for: a verb's ``call``; ``accept`` or ``refuse``, the answer to its question."""
+        if self._hand is None:
+            from pysmtpd.drivers.tcl_by_hand import Hand
+
+            self._hand = Hand(self.config, self._verdict_of_python)
+        if command == "call":
+            return self._hand.call(*words)
+        number, *outcome = words
+        return self._hand.answer(number, _refusal(outcome[0], outcome[1], _CODE) if outcome else _YES)
+
+    def _verdict_of_python(self, question: Question) -> Verdict | None:
+        return put_question(self._python, question) if question.kind in self._asked_in_python else None
 
     # What happened to a session
 
@@ -312,8 +329,7 @@ class TclEngine:
             refused = _refused_recipients(error_code)
             if refused:
                 return self._go_on(key, RefuseSome(refused))
-        chosen = (_DELIVERY_CODE if delivers else _CODE).match(error_code)
-        return self._go_on(key, Refuse(text, int(chosen[1]) if chosen else None))
+        return self._go_on(key, _refusal(text, error_code, _DELIVERY_CODE if delivers else _CODE))
 
     def say(self, key: Key, text: str) -> Actions:
         """A script has a line of its own for a client whose session is under TLS."""
@@ -497,6 +513,11 @@ def _value_of(question: Question) -> object:
             return address
         case _:
             return ""
+
+
+def _refusal(text: str, error_code: str, pattern: re.Pattern[str]) -> Refuse:
+    chosen = pattern.match(error_code)
+    return Refuse(text, int(chosen[1]) if chosen else None)
 
 
 def _refused_recipients(error_code: str) -> dict[str, Refuse]:
