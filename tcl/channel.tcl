@@ -38,6 +38,7 @@ proc ::pysmtpd::Open {channel address port} {
     variable serial
     variable channels
     variable numbers
+    variable standing
     variable max_sessions
     catch {chan configure $channel -nodelay 1} ;# from Tcl 8.7 on
     chan configure $channel -blocking 0 -buffering none -translation binary -buffersize 65536
@@ -58,6 +59,7 @@ proc ::pysmtpd::Open {channel address port} {
     set number [incr serial]
     set channels($number) $channel
     set numbers($channel) $number
+    set standing($number) 0
     Listen $number $channel
     Observe $number $channel
     link::opened $number $address $port $channel
@@ -367,8 +369,11 @@ proc ::pysmtpd::Abandon {number} {
     variable spoken
     variable heard
     variable encrypted
+    variable standing
+    variable untold
+    variable foretold
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) heard($number) encrypted($number)
+        spoken($number) heard($number) encrypted($number) standing($number) untold($number) foretold($number)
     link::forget $number
 }
 
@@ -385,8 +390,12 @@ proc ::pysmtpd::Forget {number} {
     variable spoken
     variable heard
     variable encrypted
+    variable standing
+    variable untold
+    variable foretold
     if {[info exists channels($number)]} {
         unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) channels($number) busy($number) \
-            suspended($number) held($number) spoken($number) heard($number) encrypted($number)
+            suspended($number) held($number) spoken($number) heard($number) encrypted($number) standing($number) \
+            untold($number) foretold($number)
     }
 }

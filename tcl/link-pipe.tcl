@@ -21,8 +21,10 @@ namespace eval ::pysmtpd::link {
     variable posted 0         ;# whether what has gathered is about to be sent
     variable waiting {}       ;# sessions not read from because the child has enough to do
     variable begun            ;# number -> how a session was opened of which the child has not said anything yet
+    variable turn             ;# number -> how many frames were sent for a session since it was opened
     array set ahead {}
     array set begun {}
+    array set turn {}
 
     # How much may be on its way to the child: large chunks of one session, and octets in all.
     variable max_ahead 8
@@ -85,6 +87,9 @@ proc ::pysmtpd::link::ready {} {
     if {$pipe ne "" && !$::pysmtpd::changed} {
         return
     }
+    ::pysmtpd::CatchUpAll
+    array unset ::pysmtpd::known
+    Overtake
     set settings [::pysmtpd::Settings]
     set fresh [expr {$pipe eq ""}]
     if {$fresh} {
@@ -105,6 +110,18 @@ proc ::pysmtpd::link::ready {} {
     }
     set ::pysmtpd::changed 0
     lassign $value farewell ::pysmtpd::idle
+}
+
+# ::pysmtpd::link::Overtake --
+#
+#   The child is given other settings: what it says before it has them is not the last word on any session's standing.
+#
+proc ::pysmtpd::link::Overtake {} {
+    variable turn
+    foreach number [array names turn] {
+        incr turn($number)
+        set ::pysmtpd::standing($number) 0
+    }
 }
 
 # ::pysmtpd::link::look --
@@ -260,8 +277,12 @@ proc ::pysmtpd::link::Pack {texts} {
 proc ::pysmtpd::link::Send {operation number payload} {
     variable pipe
     variable generation
+    variable turn
     if {$pipe eq ""} {
         return
+    }
+    if {[info exists turn($number)]} {
+        incr turn($number)
     }
     if {[catch {puts -nonewline $pipe [binary format IcIa* [string length $payload] $operation $number $payload]}]} {
         # tclint-disable-next-line command-args
@@ -362,6 +383,14 @@ proc ::pysmtpd::link::Act {operation number payload} {
         16 {
             ::pysmtpd::Write $number $payload
         }
+        27 {
+            variable turn
+            binary scan $payload IuIua* heard standing reply
+            if {[info exists turn($number)] && $turn($number) == $heard} {
+                set ::pysmtpd::standing($number) $standing
+            }
+            ::pysmtpd::Write $number $reply
+        }
         24 {
             ::pysmtpd::Hold $number $payload
         }
@@ -394,6 +423,10 @@ proc ::pysmtpd::link::Act {operation number payload} {
         23 {
             Taken $number
         }
+        28 {
+            lassign $payload standing line reply next
+            set ::pysmtpd::known($standing,$line) [list $reply $next]
+        }
     }
 }
 
@@ -403,6 +436,8 @@ proc ::pysmtpd::link::Act {operation number payload} {
 #   the engine asks on the way.
 #
 proc ::pysmtpd::link::command {number verb line} {
+    ::pysmtpd::CatchUp $number
+    set ::pysmtpd::standing($number) 0
     set words [list $verb $line]
     while 1 {
         set open [::pysmtpd::Result [Request 10 $words $number]]
@@ -457,7 +492,9 @@ proc ::pysmtpd::link::ActFor {session {only {}}} {
 #   more are to follow at once: the script may end right here, if that was the message it had been waiting for.
 #
 proc ::pysmtpd::link::Answer {number question} {
-    lassign $question kind changes acceptance more value
+    variable turn
+    lassign $question kind changes acceptance more standing value
+    set before [expr {[info exists turn($number)] ? $turn($number) : -1}]
     set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
     if {$verdict eq ""} {
         if {$more} {
@@ -471,6 +508,9 @@ proc ::pysmtpd::link::Answer {number question} {
     }
     if {$verdict eq ""} {
         Send 9 $number {}
+        if {$standing && [info exists turn($number)] && $turn($number) == $before + 1} {
+            set ::pysmtpd::standing($number) $standing
+        }
         if {$kind eq "deliver" && ![string length $acceptance]} {
             # Under TLS, only the child can send it: see to that.
             ::pysmtpd::Result [Request 10 {} $number]
@@ -553,7 +593,7 @@ proc ::pysmtpd::link::Again {number request} {
         End $number
         return
     }
-    Send 1 $number [Pack $request]
+    Begin $number $request
     Flush
 }
 
@@ -658,8 +698,18 @@ proc ::pysmtpd::link::opened {number address port channel} {
     variable begun
     set begun($number) [list $address $port $channel]
     Watch
-    Send 1 $number [Pack [list $address $port $channel]]
+    Begin $number $begun($number)
     Post
+}
+
+# ::pysmtpd::link::Begin --
+#
+#   Have the child open a session.
+#
+proc ::pysmtpd::link::Begin {number request} {
+    variable turn
+    Send 1 $number [Pack $request]
+    set turn($number) 0
 }
 
 # ::pysmtpd::link::readable --
@@ -696,6 +746,7 @@ proc ::pysmtpd::link::Receive {number channel} {
     if {![string length $data]} {
         if {[eof $channel]} {
             chan event $channel readable {}
+            ::pysmtpd::CatchUp $number
             Send 3 $number {}
             Post
         }
@@ -704,9 +755,21 @@ proc ::pysmtpd::link::Receive {number channel} {
     if {[info exists begun($number)]} {
         unset begun($number)
     }
-    Send 2 $number $data
+    upvar #0 ::pysmtpd::standing($number) standing
+    if {$standing && [string length $data] <= $::pysmtpd::longest && [info exists ::pysmtpd::known($standing,$data)]} {
+        ::pysmtpd::ReplyKnown $number $channel $data
+        return
+    }
+    set size [string length $data]
+    if {[info exists ::pysmtpd::untold($number)]} {
+        incr size [string length $::pysmtpd::untold($number)]
+        ::pysmtpd::CatchUp $number $data
+    } else {
+        Send 2 $number $data
+    }
+    set standing 0
     Post
-    if {[string length $data] >= 16384 && [incr ahead($number)] >= $max_ahead} {
+    if {$size >= 16384 && [incr ahead($number)] >= $max_ahead} {
         ::pysmtpd::Suspend $number $channel
     }
     if {[chan pending output $pipe] > $max_pending} {
@@ -760,7 +823,8 @@ proc ::pysmtpd::link::Roomy {} {
 proc ::pysmtpd::link::Tidy {number} {
     variable ahead
     variable begun
-    unset -nocomplain ahead($number) begun($number)
+    variable turn
+    unset -nocomplain ahead($number) begun($number) turn($number)
 }
 
 # ::pysmtpd::link::say --
@@ -772,11 +836,25 @@ proc ::pysmtpd::link::say {number line} {
     ActFor $number {16 24}
 }
 
+# ::pysmtpd::link::tell --
+#
+#   Let the child hear of lines that are replied to already, and of what has come behind them.
+#
+# Arguments:
+#   foretold   octets of the replies
+#   standing   the session's standing after those lines
+#   data       what has come behind them, if anything
+#
+proc ::pysmtpd::link::tell {number lines foretold standing data} {
+    Send 15 $number [binary format IuIua*a* $foretold $standing $lines $data]
+}
+
 # ::pysmtpd::link::expire --
 #
 #   A client has been silent for too long.
 #
 proc ::pysmtpd::link::expire {number} {
+    ::pysmtpd::CatchUp $number
     Send 12 $number {}
     Post
 }
@@ -796,10 +874,13 @@ proc ::pysmtpd::link::state {number} {
     if {$pipe eq ""} {
         return {}
     }
+    ::pysmtpd::CatchUp $number
     lassign [Request 14 {} $number] outcome value
     return [expr {$outcome eq "ok" ? $value : {}}]
 }
 proc ::pysmtpd::link::assign {number name values} {
+    ::pysmtpd::CatchUp $number
+    set ::pysmtpd::standing($number) 0
     Send 6 $number [Pack [list $name {*}$values]]
 }
 proc ::pysmtpd::link::call {function arguments} {

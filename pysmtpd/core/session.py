@@ -46,6 +46,8 @@ _VERB_ENDS: Final = ("", " ")
 _AROUND: Final = frozenset(("host", "deliver", "tls"))
 #: An envelope in one segment has at least so many octets.
 _SHORTEST_ENVELOPE: Final = 40
+#: More recipients than are ever named before a session is looked at again whose standing was taken.
+_MANY_RECIPIENTS: Final = 100
 
 NOTICE: Final = LOG_LEVELS.index("notice")
 
@@ -240,6 +242,42 @@ class Session:
     def has_input(self) -> bool:
         """Whether bytes wait to be handled: there will be more replies as soon as the open question is answered, likely."""
         return self._buffer.size > 0
+
+    @property
+    def standing(self) -> tuple[object, ...] | None:
+        """All that the reply to a command line depends on now, besides the line and the settings.
+
+        Sessions of equal standing, under the same settings, reply to a line alike, and are of equal standing afterwards.
+        ``None`` where it takes more than this to tell: in the middle of something, after an error, where the session is
+        recorded or encrypted, and where it is not far from its limits.
+        """
+        return self._standing(self.seen) if self._open is None else None
+
+    @property
+    def standing_once_delivered(self) -> tuple[object, ...] | None:
+        """What :attr:`standing` is going to be when Accept answers the question for a message; ``None`` where none is open."""
+        if self._open is None or type(self._open.question) is not Deliver:
+            return None
+        return self._standing(self.seen if self.config.profile.recipients_accumulate else self.seen & LASTING)
+
+    def _standing(self, seen: int) -> tuple[object, ...] | None:
+        if (
+            type(self) is not Session
+            or self.body is not None
+            or self.prelude is not None
+            or not self._buffer.empty
+            or self.events
+            or self.errors
+            or self._closed
+            or self._eof
+            or self._denied
+            or self.parameters is not NO_PARAMETERS
+            or self.recipient_parameters
+            or self.chunks is not None
+            or len(self.recipients) + _MANY_RECIPIENTS > self.config.limits.recipients
+        ):
+            return None
+        return seen, self.extended, self.user, self.client
 
     def next_event(self) -> Event | None:
         """Go on as far as possible; return the next event, or ``None`` when there is nothing more to do now."""

@@ -5,10 +5,13 @@ payload are UTF-8, each behind its length in 4 octets; reply bytes and message t
 """
 
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 HEADER: Final = struct.Struct(">IBI")
+_overhead: Final = HEADER.size
+_header: Final = HEADER.unpack_from
+CAUGHT_UP: Final = struct.Struct(">II")
+STANDING: Final = struct.Struct(">II")
 _LENGTH: Final = struct.Struct(">I")
 
 # From Tcl.
@@ -26,11 +29,12 @@ OPTION: Final = 11  # the name of an option of ours; answered by RESULT
 EXPIRE: Final = 12  # the client has been silent for too long
 SAY: Final = 13  # a line; answered by RESULT
 LOOK: Final = 14  # a script looks at the state; answered by RESULT
+CATCH_UP: Final = 15  # octets of replies that the client has already, standing before the last line; then as RECEIVE
 
 # To Tcl.
 WRITE: Final = 16  # reply bytes
 LOG: Final = 17  # a Tcl list: level, text
-ASK: Final = 18  # a Tcl list: kind, changes of the state, reply to a yes, whether more replies follow it, address
+ASK: Final = 18  # a Tcl list: kind, changes of the state, reply to a yes, whether more replies follow, standing after it, address
 ASK_DELIVER: Final = 19  # length and a Tcl list as before but for the address; the message's text
 HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being put first
 CLOSE: Final = 20
@@ -38,6 +42,8 @@ RESULT: Final = 21  # a Tcl list: ok and a value, or error, message, errorCode
 PRINT: Final = 22  # text for the script's stdout
 TLS: Final = 26  # as STATE; from now on the session is under TLS
 STATE: Final = 25  # a Tcl list: what changed in the state
+REPLY: Final = 27  # the number of frames that had come for the session, its standing; then as WRITE
+KNOWN: Final = 28  # a Tcl list: standing, line, reply, next standing
 TAKEN: Final = 23  # a large chunk has been used up
 
 
@@ -64,25 +70,30 @@ class FrameReader:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
-        self._needed = HEADER.size
+        self._needed = _overhead
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Take bytes and yield each frame that is whole now: operation, session number, payload."""
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size < self._needed:
-            return
-        stream = b"".join(self._parts) if len(self._parts) > 1 else data
-        position = 0
-        while True:
-            self._needed = HEADER.size
-            if len(stream) - position < self._needed:
+    def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
+        """Take bytes; return the frames that are whole now: operation, session number, payload."""
+        if self._parts:
+            self._parts.append(data)
+            self._size += len(data)
+            if self._size < self._needed:
+                return []
+            data = b"".join(self._parts)
+            self._parts.clear()
+        found = []
+        size = len(data)
+        start = 0
+        self._needed = _overhead
+        while size - start >= _overhead:
+            length, operation, number = _header(data, start)
+            end = start + _overhead + length
+            if end > size:
+                self._needed = end - start
                 break
-            length, operation, number = HEADER.unpack_from(stream, position)
-            self._needed += length
-            if len(stream) - position < self._needed:
-                break
-            yield operation, number, stream[position + HEADER.size : position + self._needed]
-            position += self._needed
-        self._parts = [stream[position:]] if position < len(stream) else []
-        self._size = len(stream) - position
+            found.append((operation, number, data[start + _overhead : end]))
+            start = end
+        if start < size:
+            self._parts.append(data[start:])
+            self._size = size - start
+        return found

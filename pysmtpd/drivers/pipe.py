@@ -16,9 +16,11 @@ if __name__ == "__main__":
 
 from pysmtpd.callbacks import ConfigurationError
 from pysmtpd.drivers import frames
-from pysmtpd.drivers.tcl import Outcome, TclEngine, overrides_from_environment
+from pysmtpd.drivers.known_replies import KnownReplies
+from pysmtpd.drivers.tcl import Live, Outcome, TclEngine, overrides_from_environment
 from pysmtpd.drivers.tcl_values import list_element, list_octets, tcl_value
 
+_header = frames.HEADER.pack
 _READ_SIZE = 1 << 20
 #: Chunks of this size and more are counted by the Tcl side and taken back with TAKEN, so that a client cannot run ahead.
 LARGE_CHUNK = 16_384
@@ -38,6 +40,7 @@ class Child:
         self._source = source
         self._sink = sink
         self._engine = TclEngine()
+        self._known = KnownReplies()
         self._reader = frames.FrameReader()
         self._out: list[bytes] = []
         self._writing = _thread.allocate_lock()  # a callback's own threads print, too
@@ -55,7 +58,7 @@ class Child:
 
     def send(self, operation: int, number: int, payload: bytes) -> None:
         """Put a frame out with the next flush."""
-        self._out.append(frames.frame(operation, number, payload))
+        self._out.extend((_header(len(payload), operation, number), payload))
 
     def flush(self) -> None:
         """Write all that is waiting. Ends the process when there is nobody to write to."""
@@ -69,33 +72,57 @@ class Child:
                 os._exit(0)
 
     def _handle(self, operation: int, number: int, payload: bytes) -> None:
+        live = self._engine.sessions.get(number)
+        if live is not None:
+            live.turn += 1
         if operation == frames.RECEIVE:
-            self._receive(number, payload)
+            self._receive(number, live, payload)
         elif operation == frames.ACCEPT:
             self._accept(number)
+        elif operation == frames.CATCH_UP:
+            foretold, standing = frames.CAUGHT_UP.unpack_from(payload)
+            if live is not None:
+                live.standing = standing
+            self._receive(number, live, payload[frames.CAUGHT_UP.size :], foretold)
         else:
+            if live is not None:
+                live.standing = 0
             self._handle_rare(operation, number, payload)
 
-    def _receive(self, number: int, data: bytes) -> None:
+    def _receive(self, number: int, live: Live | None, data: bytes, foretold: int = 0) -> None:
         """Take what a client has sent."""
-        self._come_to(number, self._engine.receive(number, data))
+        before = live.standing if live is not None else 0
+        outcome = self._engine.receive(number, data, foretold)
+        self._come_to(number, live, outcome)
+        if before and outcome and live is not None and type(outcome) is bytes:
+            line = data[data.rfind(b"\n", 0, -1) + 1 :] if foretold else data
+            if self._known.is_new(before, line, live.session, live.standing):
+                self.send(frames.KNOWN, 0, list_octets(tcl_value((before, line, outcome, live.standing))))
         if len(data) >= LARGE_CHUNK:
             self.send(frames.TAKEN, number, b"")
 
     def _accept(self, number: int) -> None:
         """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now."""
-        outcome = self._engine.accept(number, replied=True)
-        self._come_to(number, outcome)
         live = self._engine.sessions.get(number)
-        if live is not None and live.holds and live.session.question is None:
+        self._come_to(number, live, self._engine.accept(number, replied=True))
+        if live is not None and live.holds and live.session.question is None and number in self._engine.sessions:
             live.holds = False
             self.send(frames.WRITE, number, b"")
 
-    def _come_to(self, number: int, outcome: Outcome) -> None:
+    def _come_to(self, number: int, live: Live | None, outcome: Outcome) -> None:
+        """Send the replies, or what else there is to do."""
+        standing = 0
         if type(outcome) is not bytes:
             self._perform(number, outcome)
-        elif outcome:
-            self.send(frames.WRITE, number, outcome)
+        elif live is not None:
+            if live.session.body is None:
+                standing = self._known.number(live.session.standing)
+            if standing and outcome:
+                self.send(frames.REPLY, number, frames.STANDING.pack(live.turn, standing) + outcome)
+            elif outcome:
+                self.send(frames.WRITE, number, outcome)
+        if live is not None:
+            live.standing = standing
 
     def _handle_rare(self, operation: int, number: int, payload: bytes) -> None:
         engine = self._engine
@@ -138,6 +165,9 @@ class Child:
 
     def _configure(self, settings: list[str]) -> tuple[object, ...]:
         """Take the settings; the value is what to tell clients should this process end before them, and their idle time-out."""
+        self._known.forget()
+        for live in self._engine.sessions.values():
+            live.turn += 1
         try:
             if settings[:2] == ["overrides", "environment"]:
                 del settings[:2]
@@ -175,14 +205,15 @@ class Child:
                     case "close":
                         self.send(frames.CLOSE, number, b"")
 
-    def _ask(self, number: int, question: tuple[object, ...]) -> None:
+    def _ask(self, number: int, question: tuple[str, tuple[object, ...], object]) -> None:
         """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
         kind, changes, value = question
         live = self._engine.sessions[number]
         more = live.session.has_input
         live.holds = live.holds or more
         acceptance = live.session.acceptance.decode("ascii")
-        head = f"{kind} {list_element(tcl_value(changes))} {list_element(acceptance)} {int(more)}"
+        standing = 0 if more else self._known.number(live.session.standing_once_delivered)
+        head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing}"
         if isinstance(value, bytes):
             header = list_octets(head)
             self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + value)
@@ -196,6 +227,11 @@ class Child:
             import threading
 
             threading.Thread(target=_leave_with_script, args=(self._source,), daemon=True).start()
+
+
+def _words(changes: tuple[object, ...]) -> str:
+    """Return what changed as a Tcl list: it is words, nearly always."""
+    return " ".join([list_element(item if type(item) is str else tcl_value(item)) for item in changes])
 
 
 def _leave_with_script(source: int) -> None:

@@ -283,12 +283,14 @@ class TclEngine:
         live.session.start()
         return self._actions(key, live)
 
-    def receive(self, key: Key, data: bytes) -> Outcome:
-        """Bytes have come."""
+    def receive(self, key: Key, data: bytes, foretold: int = 0) -> Outcome:
+        """Bytes have come, to which the client has so many octets of replies already."""
         live = self.sessions.get(key)
         if live is None:
             return b""
         session = live.session
+        if foretold:
+            live.foretold = foretold
         session.receive(data)
         return self._outcome(key, live, session.next_event() if session.events else None)
 
@@ -337,7 +339,7 @@ class TclEngine:
         if live is None:
             return ()
         live.session.say(text.encode("latin-1", "replace"))
-        return "write", live.session.take_output()
+        return "write", live.take_output()
 
     def resolve(self, key: Key) -> Actions:
         """Run the Python callback that is due."""
@@ -403,7 +405,7 @@ class TclEngine:
         session = live.session
         if event is not None or live.holds or session.question is not None:
             return self._actions_from(key, live, event)
-        output = session.take_output()
+        output = live.take_output() if live.foretold else session.take_output()
         live.unread += len(output)
         return output
 
@@ -416,7 +418,7 @@ class TclEngine:
         actions: list[Any] = []
         while event is not None:
             asks = type(event) not in _NO_QUESTIONS
-            output = session.take_output()
+            output = live.take_output()
             if output:
                 # Before a question, replies wait a little for those after it: two small writes in a row would have the
                 # second one wait for the client's delayed acknowledgement of the first (Nagle), 40 ms.
@@ -427,7 +429,7 @@ class TclEngine:
             if asks:
                 return actions
             event = session.next_event()
-        output = session.take_output()
+        output = live.take_output()
         if output:
             actions += "write", output
             live.holds = False
@@ -459,14 +461,26 @@ class TclEngine:
 class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "_told_of_ours", "holds", "session", "unread")
+    __slots__ = ("_told", "_told_of_ours", "foretold", "holds", "session", "standing", "turn", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.holds = False  #: Tcl may hold replies back, to go out with the next ones
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
+        self.standing = 0  #: its standing by the table of known replies; 0 where that says nothing of it
+        self.turn = 0  #: counts what has come for it, where there is such a table
+        self.foretold = 0  #: octets of the replies to come that the client has already
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
         self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())
+
+    def take_output(self) -> bytes:
+        """Return the reply bytes since the last call, but for those that the client has."""
+        output = self.session.take_output()
+        if self.foretold:
+            skipped = min(self.foretold, len(output))
+            self.foretold -= skipped
+            output = output[skipped:]
+        return output
 
     def changes(self) -> tuple[object, ...]:
         """Return what changed in the session since the last call, as a flat tuple of names and values."""
@@ -474,9 +488,12 @@ class Live:
         now = (session.domain, session.sender, tuple(session.recipients), session.options, session.id, session.access)
         before, self._told = self._told, now
         changed: list[object] = []
-        for name, new, old in zip(_STATE, now, before, strict=True):
-            if new != old:
-                changed += name, new
+        if now[:4] != before[:4] or now[5] != before[5]:
+            for name, new, old in zip(_STATE, now, before, strict=True):
+                if new != old:
+                    changed += name, new
+        elif now[4] != before[4]:  # between two messages of one client, nearly always just the id
+            changed += "id", now[4]
         if session.config.offered or session.config.proxy:
             changed += self._changes_of_ours()
         return tuple(changed)

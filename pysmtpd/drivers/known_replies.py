@@ -1,0 +1,72 @@
+"""What the engine would reply, told to Tcl beforehand: lines that it has seen before need no turn of their own to it.
+
+A client in lock-step says the same lines again and again, and the way to the engine and back costs more than what is done there.
+So Tcl has a table: of a session's standing (:attr:`pysmtpd.core.Session.standing`, a number here) and a line that came before,
+the reply and the standing after it. What Tcl has replied to by it, the engine hears with the next line that is not in the table,
+and before anybody looks at the session, or changes the settings; it then says again what the client has, and that is dropped.
+Every entry is the engine's own experience: it replied so, and nothing else happened. Tcl knows no SMTP.
+
+A line is put into the table when it has come twice. There is an end to what is kept, whatever clients send.
+"""
+
+import re
+from typing import Final
+
+from pysmtpd.core import Session
+from pysmtpd.core.data import Body
+
+#: Standings, lines noted, and lines told at most.
+CAPACITY: Final = 1_000
+#: One line, with nothing in it that would look different in Tcl.
+_LINE: Final = re.compile(rb"[ -~]{1,510}\r\n")
+
+
+class KnownReplies:
+    """The table's other half: what has been told to Tcl, and what may be."""
+
+    def __init__(self) -> None:
+        self._serial = 0
+        self._standings: dict[tuple[object, ...], int] = {}
+        self._noted: set[tuple[int, bytes]] = set()
+        self._told: set[tuple[int, bytes]] = set()
+
+    def forget(self) -> None:
+        """The settings are others from now on. No number is ever used again."""
+        self._standings.clear()
+        self._noted.clear()
+        self._told.clear()
+
+    def number(self, standing: tuple[object, ...] | None) -> int:
+        """Return the number of a standing; 0 for none."""
+        if standing is None:
+            return 0
+        number = self._standings.get(standing)
+        if number is None:
+            if len(self._standings) >= CAPACITY:
+                return 0
+            self._serial = number = self._serial + 1
+            self._standings[standing] = number
+        return number
+
+    def is_new(self, before: int, data: bytes, session: Session, after: int) -> bool:
+        """Tell whether an exchange is to be told to Tcl.
+
+        Arguments:
+            before: the standing in which ``data`` was received; not 0.
+            data: what the client sent: one line, if it is.
+            session: the session, which has handled it without an event.
+            after: its standing now.
+        """
+        if not after and not (isinstance(session.body, Body) and not session.errors):
+            return False
+        entry = before, data
+        if entry in self._told or not _LINE.fullmatch(data) or len(self._told) >= CAPACITY:
+            return False
+        if entry in self._noted:
+            self._noted.discard(entry)
+            self._told.add(entry)
+            return True
+        if len(self._noted) >= CAPACITY:
+            self._noted.clear()
+        self._noted.add(entry)
+        return False
