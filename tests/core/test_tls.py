@@ -169,6 +169,18 @@ def test_where_tls_is_required_mail_in_the_clear_is_530():
     assert client.send(MAIL).splitlines()[-1].startswith(b"354 ")
 
 
+def test_the_last_flight_of_a_handshake_is_answered():
+    """Else the first command of a client without TCP_NODELAY waits for a delayed acknowledgement: with a TLS 1.3 ticket, one."""
+    driver = Driver(settings())
+    driver.feed(b"STARTTLS\r\n")
+    client = TlsClient(driver)
+    client.handshake()
+    assert client.tls.version() == "TLSv1.3"
+    assert client.incoming.pending
+    client.read()
+    assert client.tls.session.has_ticket
+
+
 def test_the_trace_header_names_the_cipher():
     for profile, version in (("tcllib-1.5", "TLS1/SSL3"), ("rfc5321", "TLSv1.3")):
         driver, client = started(profile)
