@@ -73,7 +73,9 @@ def make_context(settings: TlsSettings) -> Context:
     context.options |= ssl.OP_NO_RENEGOTIATION
     # Clients of a test server seldom come back to resume, and a ticket for it costs a tenth of a handshake. But something has to
     # follow the client's last flight: without TCP_NODELAY its first command waits until that is acknowledged, 40 ms.
-    context.num_tickets = 1
+    # Where each step is told, the steps are those of the stock package: two tickets.
+    if not settings.told:
+        context.num_tickets = 1
     _load_certificate(context, settings)
     if settings.cipher:
         try:
