@@ -79,9 +79,8 @@ proc ::pysmtpd::Prefix {option} {
 #
 proc ::pysmtpd::HasMessage {channel} {
     upvar ::smtpd::state_$channel State
-    # The list of lines is counted, not compared: that would make one string of it again.
-    return [expr {[info exists State(from)] && $State(from) ne "" && [info exists State(to)] && [llength $State(to)] &&
-        [info exists State(data)] && [llength $State(data)]}]
+    # An item may be missing. The list of lines is counted, not compared: that would make one string of it again.
+    return [expr {![catch {expr {$State(from) ne "" && [llength $State(to)] && [llength $State(data)]}} has] && $has}]
 }
 
 # ::pysmtpd::Callback --
@@ -91,8 +90,7 @@ proc ::pysmtpd::HasMessage {channel} {
 # Arguments:
 #   kind     host, sender, recipient, user, deliver, command or tls
 #   channel  the session's connection
-#   values   a list of one: the address to check; a user's name and secret; the text of the message; a verb and its line; or what
-#            TlsCallback takes
+#   values   a list of one: the address to check; a user's name and secret; a verb and its line; or what TlsCallback takes
 #
 # Results:
 #   Nothing when the callback returned; else its return code, result and errorCode.
@@ -101,8 +99,6 @@ proc ::pysmtpd::Callback {kind channel values} {
     variable validator
     variable delivery
     if {$kind eq "deliver"} {
-        set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
-        set ::smtpd::state_${channel}(indata) 0
         # tclint-disable-next-line command-args
         lassign [apply $delivery $channel] code result settings
     } elseif {$kind eq "command"} {
@@ -134,11 +130,11 @@ proc ::pysmtpd::RunCommand {channel verb line} {
     }
     set number $numbers($channel)
     unset -nocomplain spoken($number)
-    set before [Items $channel]
     variable verb_procedure
     # tclint-disable-next-line command-args
     lassign [apply $verb_procedure $channel $verb $line] code message settings
-    AssignChanged $channel $before
+    # The stock DATA has any line end taken for one, and scripts have copies of it. Here the engine sees to that.
+    catch {chan configure $channel -translation binary}
     if {$code != 1} {
         return {}
     }

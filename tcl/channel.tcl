@@ -129,7 +129,7 @@ proc ::pysmtpd::Perform {number action argument} {
             Encrypted $number $argument
         }
         state {
-            Tell $channels($number) $argument
+            Learn $number $argument
         }
         wait {
             Suspend $number $channels($number)
@@ -245,6 +245,7 @@ proc ::pysmtpd::Ask {number question} {
     variable channels
     variable busy
     variable held
+    variable written
     if {![info exists channels($number)]} {
         return {}
     }
@@ -254,9 +255,19 @@ proc ::pysmtpd::Ask {number question} {
     set nested [info exists busy($number)]
     if {!$nested} {
         set busy($number) 1
-        Ignore $number $channel
+        # Ignore and Observe, and a trace for writing alone in between: without a call for each, this is what two of them cost.
+        set state ::smtpd::state_$channel
+        set touched [list ::pysmtpd::Touched $number]
+        trace remove variable $state {array read write unset} $touched
     }
     Tell $channel $changes
+    if {$kind eq "deliver"} {
+        set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
+        set ::smtpd::state_${channel}(indata) 0
+    }
+    if {!$nested} {
+        trace add variable $state {write unset} $touched
+    }
     if {[info exists held($number)]} {
         # tclint-disable-next-line command-args
         set timer [after 0 [list ::pysmtpd::Release $number]]
@@ -271,11 +282,15 @@ proc ::pysmtpd::Ask {number question} {
     if {![info exists channels($number)]} {
         return {}
     }
+    if {[info exists written($number)]} {
+        Commit $number
+    }
     if {$channel ni [chan names $channel]} {
         # The callback closed the connection.
         Drop $number
     } elseif {!$nested} {
-        Observe $number $channel
+        trace remove variable $state {write unset} $touched
+        trace add variable $state {array read write unset} $touched
         Resume $number
     }
     return $verdict
@@ -304,6 +319,7 @@ proc ::pysmtpd::Service {channel} {
 proc ::pysmtpd::Command {channel verb line} {
     variable numbers
     if {[info exists numbers($channel)]} {
+        Commit $numbers($channel)
         link::command $numbers($channel) $verb $line
         return
     }
@@ -372,8 +388,10 @@ proc ::pysmtpd::Abandon {number} {
     variable standing
     variable untold
     variable foretold
+    variable written
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) heard($number) encrypted($number) standing($number) untold($number) foretold($number)
+        spoken($number) heard($number) encrypted($number) written($number) standing($number) \
+        untold($number) foretold($number)
     link::forget $number
 }
 
@@ -393,9 +411,12 @@ proc ::pysmtpd::Forget {number} {
     variable standing
     variable untold
     variable foretold
+    variable written
     if {[info exists channels($number)]} {
-        unset -nocomplain ::smtpd::state_$channels($number) numbers($channels($number)) channels($number) busy($number) \
-            suspended($number) held($number) spoken($number) heard($number) encrypted($number) standing($number) \
-            untold($number) foretold($number)
+        set channel $channels($number)
+        # The array comes last: who writes there while there is a session is heard.
+        unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
+            heard($number) encrypted($number) written($number) standing($number) \
+            untold($number) foretold($number) ::smtpd::state_$channel
     }
 }

@@ -20,11 +20,13 @@ namespace eval ::pysmtpd::link {
     variable ahead            ;# number -> large chunks on their way to the child
     variable posted 0         ;# whether what has gathered is about to be sent
     variable waiting {}       ;# sessions not read from because the child has enough to do
+    variable renamed          ;# number -> 1 while its message may have another id than the one that the child knew
     variable begun            ;# number -> how a session was opened of which the child has not said anything yet
     variable turn             ;# number -> how many frames were sent for a session since it was opened
     array set ahead {}
     array set begun {}
     array set turn {}
+    array set renamed {}
 
     # How much may be on its way to the child: large chunks of one session, and octets in all.
     variable max_ahead 8
@@ -492,10 +494,15 @@ proc ::pysmtpd::link::ActFor {session {only {}}} {
 #   more are to follow at once: the script may end right here, if that was the message it had been waiting for.
 #
 proc ::pysmtpd::link::Answer {number question} {
+    variable renamed
     variable turn
     lassign $question kind changes acceptance more standing value
     set before [expr {[info exists turn($number)] ? $turn($number) : -1}]
     set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
+    if {[info exists renamed($number)]} {
+        unset renamed($number)
+        set acceptance [::pysmtpd::Result [Request 8 [list acceptance $number]]]
+    }
     if {$verdict eq ""} {
         if {$more} {
             ::pysmtpd::Hold $number $acceptance
@@ -824,7 +831,8 @@ proc ::pysmtpd::link::Tidy {number} {
     variable ahead
     variable begun
     variable turn
-    unset -nocomplain ahead($number) begun($number) turn($number)
+    variable renamed
+    unset -nocomplain ahead($number) begun($number) turn($number) renamed($number)
 }
 
 # ::pysmtpd::link::say --
@@ -879,8 +887,12 @@ proc ::pysmtpd::link::state {number} {
     return [expr {$outcome eq "ok" ? $value : {}}]
 }
 proc ::pysmtpd::link::assign {number name values} {
+    variable renamed
     ::pysmtpd::CatchUp $number
     set ::pysmtpd::standing($number) 0
+    if {$name eq "id"} {
+        set renamed($number) 1
+    }
     Send 6 $number [Pack [list $name {*}$values]]
 }
 proc ::pysmtpd::link::call {function arguments} {

@@ -249,9 +249,6 @@ proc ::smtpd::accept {channel client_addr client_port} {
 proc ::smtpd::initializeState {channel} {
     upvar [namespace current]::state_$channel State
     array set State {indata 0 to {} from {} data {} options {}}
-    foreach name {from to options} {
-        ::pysmtpd::Assign $channel $name {}
-    }
 }
 
 # ::smtpd::state --
@@ -276,7 +273,6 @@ proc ::smtpd::state {channel args} {
     }
     foreach {name value} $args {
         set State($name) $value
-        ::pysmtpd::Assign $channel $name $value
     }
     return {}
 }

@@ -1,27 +1,45 @@
 # The arrays ::smtpd::state_<channel>: what a script sees of a live session, and what it changes there.
 #
 # They hold what the engine last said, which is all there is to know while a callback runs. At any other time, whoever looks
-# has the engine asked first; until then nobody is told anything.
+# has the engine asked first; until then nobody is told anything. What a script writes there, by itself or with ::smtpd::state,
+# the engine hears of at once; where a callback runs, when that has returned, or has the engine handle a command.
+
+namespace eval ::pysmtpd {
+    variable written         ;# number -> the items that a callback has written so far
+    array set written {}
+}
 
 # ::pysmtpd::Observe, Ignore --
 #
-#   Have the engine asked whenever a script looks at the state of a session; or not, while a callback runs.
+#   Have the engine asked whenever a script looks at the state of a session, and told when it writes there; or neither.
 #
 proc ::pysmtpd::Observe {number channel} {
-    trace add variable ::smtpd::state_$channel {array read} [list ::pysmtpd::Refresh $number]
+    trace add variable ::smtpd::state_$channel {array read write unset} [list ::pysmtpd::Touched $number]
 }
 proc ::pysmtpd::Ignore {number channel} {
-    trace remove variable ::smtpd::state_$channel {array read} [list ::pysmtpd::Refresh $number]
+    trace remove variable ::smtpd::state_$channel {array read write unset} [list ::pysmtpd::Touched $number]
 }
 
-# ::pysmtpd::Refresh --
+# ::pysmtpd::Touched --
 #
-#   A script looks at the state of a session: bring it up to date. Called by traces.
+#   A script looks at the state of a session, or writes there. Called by traces; in a callback, by one for writing alone.
 #
-proc ::pysmtpd::Refresh {number args} {
+proc ::pysmtpd::Touched {number array item operation} {
     variable channels
-    if {[info exists channels($number)]} {
+    variable busy
+    variable written
+    if {![info exists channels($number)]} {
+        return
+    }
+    if {$operation in {read array}} {
         Tell $channels($number) [link::state $number]
+    } elseif {[info exists busy($number)]} {
+        lappend written($number) $item
+    } else {
+        # Of the array unset, the traces are gone; otherwise they would ask the engine about what it is told here.
+        Ignore $number $channels($number)
+        Assign $number $item
+        Observe $number $channels($number)
     }
 }
 
@@ -36,46 +54,87 @@ proc ::pysmtpd::Tell {channel changes} {
     }
 }
 
+# ::pysmtpd::Learn --
+#
+#   Note what the engine says of a session's state, at any time.
+#
+proc ::pysmtpd::Learn {number changes} {
+    variable channels
+    variable busy
+    variable written
+    if {![info exists busy($number)]} {
+        Ignore $number $channels($number)
+        Tell $channels($number) $changes
+        Observe $number $channels($number)
+        return
+    }
+    set before [expr {[info exists written($number)] ? $written($number) : {}}]
+    Tell $channels($number) $changes
+    set written($number) $before
+}
+
+# ::pysmtpd::Commit --
+#
+#   Tell the engine what a callback has written so far.
+#
+proc ::pysmtpd::Commit {number} {
+    variable written
+    if {[info exists written($number)]} {
+        set items [lsort -unique $written($number)]
+        unset written($number)
+        foreach item $items {
+            Assign $number $item
+        }
+    }
+}
+
 # ::pysmtpd::Assign --
 #
-#   Tell the engine that a script has set an item of a session's state.
-#
-proc ::pysmtpd::Assign {channel name value} {
-    variable numbers
-    if {[info exists numbers($channel)] && $name in {domain from to options id access}} {
-        if {$name ne "to"} {
-            set value [list $value]
-        }
-        link::assign $numbers($channel) $name $value
-    }
-}
-
-# ::pysmtpd::Items --
-#
-#   Return the items of a session's state that the engine goes by, as far as there are any.
-#
-proc ::pysmtpd::Items {channel} {
-    upvar ::smtpd::state_$channel State
-    set items {}
-    foreach name {domain from to options id access} {
-        if {[info exists State($name)]} {
-            dict set items $name $State($name)
-        }
-    }
-    return $items
-}
-
-# ::pysmtpd::AssignChanged --
-#
-#   Tell the engine what a script's own verb has written into the array, past ::smtpd::state.
+#   Tell the engine that a script has written an item of a session's state, or has unset it.
 #
 # Arguments:
-#   before   what Items returned before
+#   item     its name; none when the whole array was unset
 #
-proc ::pysmtpd::AssignChanged {channel before} {
-    dict for {name value} [Items $channel] {
-        if {![dict exists $before $name] || [dict get $before $name] ne $value} {
-            Assign $channel $name $value
+proc ::pysmtpd::Assign {number item} {
+    variable channels
+    upvar #0 ::smtpd::state_$channels($number) State
+    set value {}
+    if {[info exists State($item)]} {
+        set value $State($item)
+    }
+    switch -- $item {
+        domain - from - options - id - access - client_addr {
+            link::assign $number $item [list $value]
         }
+        to {
+            if {![string is list $value]} {
+                set value [list $value]
+            }
+            link::assign $number to $value
+        }
+        indata {
+            # What the message begins with goes along, for one that begins here.
+            link::assign $number indata [list [string is true -strict $value] {*}[Lines $number]]
+        }
+        data {
+            link::assign $number data [Lines $number]
+        }
+        {} {
+            foreach item {domain from to options indata} {
+                Assign $number $item
+            }
+        }
+    }
+}
+
+# ::pysmtpd::Lines --
+#
+#   Return the lines of a message that a script has written.
+#
+proc ::pysmtpd::Lines {number} {
+    variable channels
+    upvar #0 ::smtpd::state_$channels($number) State
+    if {[info exists State(data)] && [string is list $State(data)]} {
+        return $State(data)
     }
 }

@@ -139,9 +139,8 @@ proc ::pysmtpd::Password {value} {
 #
 proc ::pysmtpd::Encrypted {number changes} {
     variable encrypted
-    variable channels
     set encrypted($number) 1
-    Tell $channels($number) [list {*}$changes tls 1]
+    Learn $number [list {*}$changes tls 1]
 }
 
 # ::pysmtpd::IsEncrypted --

@@ -35,7 +35,7 @@ class Content(NamedTuple):
             body = with_lf(body) or body.replace(b"\r\n", b"\n")
         if body.endswith(b"\n"):  # the last chunk of BDAT need not
             body = body[:-1]
-        return b"%b\n%b" % (head, body)
+        return b"%b\n%b" % (head, body) if head else body
 
     def lines(self) -> list[str]:
         """Return the whole message as the stock package's list of lines, one character per octet."""

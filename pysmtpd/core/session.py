@@ -369,8 +369,10 @@ class Session:
         """Set an item of the session's state by its name in the stock package: what scripts do with ``::smtpd::state``.
 
         Arguments:
-            name: ``domain``, ``from``, ``to``, ``options``, ``id`` or ``access``; other names are the script's own affair.
-            values: the value; for ``to`` one element per forward-path, else one in all.
+            name: ``domain``, ``from``, ``to``, ``options``, ``id``, ``access``, ``client_addr``, ``indata`` (1 while a message is
+                being received) or ``data`` (its lines so far); other names are the script's own affair.
+            values: the value; for ``to`` one element per forward-path, for ``data`` one per line, else one in all. Behind that of
+                ``indata`` come the lines that a message begins with.
         """
         value = values[0] if values else ""
         match name:
@@ -388,8 +390,19 @@ class Session:
                 self.options = value
             case "id":
                 self.id = value
+                if self._open is not None and isinstance(self._open.question, Deliver) and not self.config.lmtp:
+                    self._open = self._open._replace(acceptance=wire(self.config.replies.delivered.format(id=value)))
             case "access":
                 self._denied = value == "denied"
+            case "client_addr":
+                self.client = value
+                self._plain = None
+            case "indata" if (value == "1") is not isinstance(self.body, Body):
+                self._trace = "\n".join(values[1:])
+                self.body = self._new_body() if value == "1" else None
+            case "data" if isinstance(self.body, Body):
+                self._trace = "\n".join(values)
+                self.body = self._new_body()
 
     def _note(self, bit: int, seen: bool) -> None:
         self.seen = self.seen | bit if seen else self.seen & ~bit
@@ -851,9 +864,12 @@ class Session:
             self.fail(config.replies.bad_sequence)
             return
         self.begin_message()
-        body = AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody
-        self.body = body(config.limits.message)
+        self.body = self._new_body()
         self.out.append(config.replies.send_data)
+
+    def _new_body(self) -> Body:
+        config = self.config
+        return (AnyNewlineBody if config.profile.bare_newline_ends_data else CrlfBody)(config.limits.message)
 
     def begin_message(self) -> None:
         """A message is going to be sent: give it an id. Its trace header is made now, as the stock package does."""

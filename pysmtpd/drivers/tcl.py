@@ -107,6 +107,7 @@ class TclEngine:
         self._python: dict[str, Callback] = {}
         self._asked_in_python: set[str] = set()
         self._handles: dict[str, Callback] = {"mime": self._mime, "inbox": self._inbox_command, "hand": self._by_hand}
+        self._handles["acceptance"] = self._acceptance
         self._tls: tuple[dict[str, str], dict[str, Any], bool] = ({}, {}, False)
         self._parts: Mime | None = None
         self._inbox: TclInbox | None = None
@@ -272,6 +273,11 @@ class TclEngine:
         number, *outcome = words
         return self._hand.answer(number, _refusal(outcome[0], outcome[1], _CODE) if outcome else _YES)
 
+    def _acceptance(self, key: str) -> bytes:
+        """Return the reply to come in a session of the child's: a callback may have changed the id in it."""
+        live = self.sessions.get(int(key))
+        return live.session.acceptance if live is not None else b""
+
     def _verdict_of_python(self, question: Question) -> Verdict | None:
         return put_question(self._python, question) if question.kind in self._asked_in_python else None
 
@@ -367,7 +373,7 @@ class TclEngine:
         return (*live.changes(), *live.message()) if live is not None else ()
 
     def assign(self, key: Key, name: str, value: list[str]) -> None:
-        """A script has set an item of the session's state: ``domain from to options id access``."""
+        """A script has set an item of the session's state: one of those that :meth:`Session.assign` knows."""
         live = self.sessions.get(key)
         if live is not None:
             live.session.assign(name, value)

@@ -945,6 +945,53 @@ def test_state_assigned_by_a_script_counts():
     assert driver.code(b"NOOP") == 250
 
 
+def test_a_message_that_a_script_begins_has_the_lines_it_says_and_nothing_else():
+    driver = Driver(config("tcllib-1.5", ["deliver"]))
+    driver.session.assign("indata", ["1", "X-One: 1", "X-Two: 2"])
+    driver.feed(b"Subject: x\r\n\r\n..dot\r\n.\r\nNOOP\r\n")
+    driver.session.assign("indata", ["1"])
+    driver.feed(b"bare\r\n.\r\n")
+    first, second = driver.of_type(Deliver)
+    assert first.content.lines() == ["X-One: 1", "X-Two: 2", "Subject: x", "", ".dot"]
+    assert second.content.lines() == ["bare"]
+
+
+def test_a_message_on_its_way_can_be_rewritten_or_given_up_by_a_script():
+    driver = Driver(config("tcllib-1.5", ["deliver"]))
+    driver.feed(WHOLE + b"one\r\n")
+    driver.session.assign("indata", ["1", "not", "again"])
+    driver.session.assign("data", ["other"])
+    driver.feed(b"two\r\n.\r\n")
+    [delivery] = driver.of_type(Deliver)
+    assert delivery.content.lines() == ["other", "two"]
+    driver.feed(b"DATA\r\nhalf\r\n")
+    driver.session.assign("indata", ["0"])
+    assert driver.code(b"NOOP") == 250
+    driver.session.assign("data", ["too late"])
+    assert driver.code(b"NOOP") == 250
+
+
+@PROFILE
+def test_the_reply_to_a_message_names_the_id_that_a_script_gives_it_in_its_delivery(profile):
+    driver = Driver(config(profile, ["deliver"]), late=True)
+    driver.feed(WHOLE + b"x\r\n.\r\n")
+    driver.session.assign("id", ["MINE"])
+    assert b"MINE" in driver.session.acceptance
+    driver.settle()
+    assert codes(driver.output)[-1] == 250
+    assert b"MINE" in driver.output
+
+
+def test_the_address_that_a_script_gives_a_client_is_shown():
+    driver = Driver(config("tcllib-1.5", ["deliver"]))
+    driver.session.assign("client_addr", ["198.51.100.1"])
+    driver.feed(WHOLE + b"x\r\n.\r\n")
+    assert b"Hello client.example [198.51.100.1]" in driver.output
+    [delivery] = driver.of_type(Deliver)
+    assert delivery.content.lines()[1] == "Received: from client.example [198.51.100.1]"
+    assert delivery.envelope.client == "198.51.100.1"
+
+
 def test_has_input_tells_whether_more_is_there_behind_the_open_question():
     driver = Driver(config(ask=["sender"]), late=True)
     driver.feed(b"HELO x\r\nMAIL FROM:<a@b>\r\n")
