@@ -420,3 +420,6 @@ proc ::pysmtpd::Forget {number} {
             untold($number) foretold($number) ::smtpd::state_$channel
     }
 }
+
+# A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.
+trace add execution ::exit enter {::pysmtpd::Release *}

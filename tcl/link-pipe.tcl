@@ -440,14 +440,12 @@ proc ::pysmtpd::link::Act {operation number payload} {
 proc ::pysmtpd::link::command {number verb line} {
     ::pysmtpd::CatchUp $number
     set ::pysmtpd::standing($number) 0
-    set words [list $verb $line]
-    while 1 {
-        set open [::pysmtpd::Result [Request 10 $words $number]]
+    lassign [::pysmtpd::Result [Request 10 [list $verb $line] $number]] before open
+    ActFor $number
+    while {$open > $before} {
+        # The question that came up has been answered just now; there may be another one.
+        set open [lindex [::pysmtpd::Result [Request 10 {} $number]] 1]
         ActFor $number
-        if {!$open} {
-            break
-        }
-        set words {}
     }
 }
 
@@ -905,6 +903,3 @@ proc ::pysmtpd::link::unavailable {} {
     variable farewell
     return $farewell
 }
-
-# A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.
-trace add execution exit enter {::pysmtpd::Release *}

@@ -299,6 +299,14 @@ class Session:
         return self._open.question if self._open is not None else None
 
     @property
+    def questions(self) -> int:
+        """How many questions are open: one, or more where they came up in the course of one another (:meth:`command`)."""
+        count, question = 0, self._open
+        while question is not None:
+            count, question = count + 1, question.outer
+        return count
+
+    @property
     def acceptance(self) -> bytes:
         """The reply that Accept would give to the open question; empty when none is open.
 

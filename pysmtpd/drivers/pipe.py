@@ -143,9 +143,10 @@ class Child:
             case frames.CONFIGURE:
                 self._result(self._configure(frames.texts(payload)))
             case frames.COMMAND:
+                before = engine.questions(number)
                 if words := frames.texts(payload):
                     self._perform(number, engine.command(number, *words))
-                self._result(("ok", engine.asks_more(number)))
+                self._result(("ok", (before, engine.questions(number))))
             case frames.EXPIRE:
                 self._perform(number, engine.expire(number))
             case frames.LOOK:

@@ -361,11 +361,10 @@ class TclEngine:
         live.session.command(verb, line)
         return self._actions(key, live)
 
-    def asks_more(self, key: Key) -> bool:
-        """Tell whether a question came up in the course of such a command, and is open."""
+    def questions(self, key: Key) -> int:
+        """Return how many questions are open: more than before such a command where one came up in its course."""
         live = self.sessions.get(key)
-        question = live.session.question if live is not None else None
-        return question is not None and not isinstance(question, Command)
+        return live.session.questions if live is not None else 0
 
     def state(self, key: Key) -> tuple[object, ...]:
         """A script looks at a session's state: return what it is to be told, as a flat tuple of names and values."""

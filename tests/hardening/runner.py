@@ -42,10 +42,21 @@ def stop(*_):
     threading.Thread(target=subject.server.stop).start() if kind is Threaded else subject.server.stop()
 
 
+def restart(*_):
+    subject.server.stop()
+    return subject.server.start("127.0.0.1", 0)  # of aio.Server, it is awaited
+
+
+def reconfigure(*_):
+    subject.server.configure({"banner": "changed", "size_limit": 1000, "validate_recipient": None})
+
+
 CALLBACKS = {
     "": None,
     "look": look,
     "stop": stop,
+    "restart": restart,
+    "reconfigure": reconfigure,
     "wait_until_told": wait_until_told,
     **{f"raising:{name}": function for name, function in vars(raising).items()},
 }

@@ -47,6 +47,10 @@ proc raise_return args {return -code return}
 proc raise_seven args {return -code 7}
 proc stop args {smtpd::stop}
 proc start args {smtpd::start 127.0.0.1 0}
+proc restart args {smtpd::stop; smtpd::start 127.0.0.1 0}
+proc reconfigure args {smtpd::configure -banner changed -size_limit 1000 -validate_recipient {}}
+proc call_verbs args {upvar 1 channel channel; smtpd::NOOP $channel NOOP; smtpd::RSET $channel RSET}
+proc leave args {exit 5}
 proc close_channel args {upvar 1 channel channel; close $channel}
 proc wait_until_told args {puts waiting; flush stdout; vwait ::go}
 proc wait_a_moment args {after 50 {set ::moment 1}; vwait ::moment}
@@ -95,6 +99,10 @@ class TclSubject:
     def go_on(self):
         """Let the callback that waits return."""
         self.script.eval("set go 1")
+
+    def find(self):
+        """Learn where it listens now."""
+        self.address = ("127.0.0.1", int(self.script.eval("lindex [fconfigure [smtpd::cget socket] -sockname] 2")))
 
     def complaints(self):
         return [line for line in self.script.printed if "background error" in line] + self.script.errors().splitlines()
@@ -151,6 +159,9 @@ class PythonSubject:
 
     def go_on(self):
         self.eval("go.set()")
+
+    def find(self):
+        self.address = ("127.0.0.1", self.eval("subject.server.port"))
 
     def complaints(self):
         lines = Path(self._errors.name).read_text().splitlines()

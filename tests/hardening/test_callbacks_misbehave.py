@@ -4,11 +4,14 @@ import pytest
 import raising
 from smtp_client import DEADLINE
 from subject import in_threads
+from tclsh import wait_gone
 
 PYTHON = [f"raising:{name}" for name in vars(raising) if name[0].islower() and name not in ("pysmtpd", "raising")]
 TCL_ONLY = ["raise", "raise_code", "raise_lines", "raise_accents", "raise_long", "raise_nonsense_code"]
 TCL_ONLY += ["raise_break", "raise_continue", "raise_return", "raise_seven"]
 WITHOUT_CODE = {"validate_host": 550, "validate_sender": 553, "validate_recipient": 553, "deliver": 554}
+#: What an option is when nothing is to go wrong any more: by whether it is Tcl's, and its name.
+KEEP = {(tcl, option): '""' if tcl else "" for tcl in (True, False) for option in WITHOUT_CODE} | {(True, "deliver"): "keep"}
 
 #: For what there is in Tcl alone.
 TCL = pytest.mark.parametrize("driver", ["tclsh", "tkinter"], indirect=True, scope="module")
@@ -46,7 +49,7 @@ def test_whatever_a_callback_raises_is_one_refusal_and_the_session_goes_on(serve
             if option != "validate_host":
                 client.command("NOOP", 250)
             client.quit()
-    server.configure(**{option: "keep" if server.speaks_tcl and option == "deliver" else '""' if server.speaks_tcl else ""})
+    server.configure(**{option: KEEP[server.speaks_tcl, option]})
     server.assert_alive()
 
 
@@ -57,6 +60,84 @@ def test_stop_in_a_callback_and_its_client_is_served_to_the_end(start, option):
         client.hello()
         assert client.mail().code == 250
         client.quit()
+
+
+@pytest.mark.parametrize("option", WITHOUT_CODE)
+def test_start_anew_in_a_callback_and_its_client_is_served_to_the_end(start, option):
+    server = start(**{option: "restart"})
+    with server.client() as client:
+        client.hello()
+        assert client.mail().code == 250
+        client.quit()
+    server.configure(**{option: KEEP[server.speaks_tcl, option]})
+    server.find()
+    server.assert_alive()
+
+
+@pytest.mark.parametrize("option", WITHOUT_CODE)
+def test_configure_in_a_callback_and_its_client_is_served_to_the_end(start, option):
+    """In one segment: the settings are new for commands that are there already."""
+    server = start(**{option: "reconfigure"})
+    with server.client() as client:
+        client.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nx\r\n.\r\nNOOP\r\nQUIT\r\n")
+        client.expect(220, 250, 250, 250, 354, 250, 250, 221)
+        client.expect_end()
+    with server.client() as client:
+        assert "changed" in client.reply().text
+        client.command("EHLO client.example", 250)
+        assert client.mail(body=b"x" * 2000 + b"\r\n").code == 552
+
+
+@pytest.mark.parametrize("option", WITHOUT_CODE)
+@TCL
+def test_a_callback_may_call_the_verbs(start, driver, option):
+    """Each says its own reply, before that to the command whose callback it is. It was an endless loop in a stock tclsh."""
+    server = start(**{option: "call_verbs"})
+    with server.client() as client:
+        reply = client.reply()
+        if option == "validate_host":
+            assert reply.code == 250
+            client.expect(250, 220)
+        client.send(b"EHLO x\r\nNOOP\r\nMAIL FROM:<a@b.example>\r\n")
+        client.expect(250, 250, *([250, 250] if option == "validate_sender" else []), 250)
+        client.send(b"RCPT TO:<c@d.example>\r\n")
+        client.expect(*([250, 250] if option == "validate_recipient" else []), 250)
+        if option != "validate_recipient":  # which has reset the transaction
+            client.command("DATA", 354)
+            client.send("x\r\n.\r\n")
+            client.expect(*([250, 250] if option == "deliver" else []), 250)
+        client.quit()
+    server.configure(**{option: KEEP[True, option]})
+    server.assert_alive()
+
+
+@pytest.mark.parametrize("option", WITHOUT_CODE)
+@TCL
+def test_a_script_that_exits_in_a_callback_has_said_what_was_to_be_said_and_leaves_no_child(start, driver, option):
+    server = start(doomed=True, **{option: "leave"})
+    family = server.family()
+    with server.client() as client:
+        client.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nx\r\n.\r\n")
+        before = {"validate_host": [], "validate_sender": [220, 250], "validate_recipient": [220, 250, 250]}
+        for code in before.get(option, [220, 250, 250, 250, 354]):
+            client.expect(code)
+        client.expect_end()
+    for process in family:
+        wait_gone(process)
+    assert server.script.process.wait(DEADLINE) == 5
+
+
+@pytest.mark.parametrize("option", WITHOUT_CODE)
+@TCL
+def test_a_callback_may_close_its_connection(start, driver, option):
+    server = start(**{option: "close_channel"})
+    descriptors = server.descriptors()
+    with server.client() as client:
+        client.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n")
+        client.rest()
+    server.configure(**{option: KEEP[True, option]})
+    server.wait_nothing_left(descriptors)
+    server.assert_alive()
 
 
 @pytest.mark.parametrize("option", ["validate_host", "validate_sender", "deliver"])
@@ -106,20 +187,13 @@ def test_a_callback_that_runs_the_event_loop_for_ever_keeps_only_its_own_client(
 
 
 @TCL
-def test_a_callback_that_closes_the_connection_or_starts_again(start, driver):
-    server = start(validate_sender="close_channel", validate_recipient="start")
-    descriptors = server.descriptors()
-    with server.client() as client:
-        client.hello()
-        client.send(b"MAIL FROM:<a@b.example>\r\n")
-        client.expect_end()
-    server.configure(validate_sender='""')
+def test_a_callback_that_starts_what_runs_already_refuses(start, driver):
+    server = start(validate_recipient="start")
     with server.client() as client:
         client.hello()
         client.command("MAIL FROM:<a@b.example>", 250)
         client.command("RCPT TO:<c@d.example>", 553)  # "already running"
         client.quit()
-    server.wait_nothing_left(descriptors)
 
 
 @TCL
