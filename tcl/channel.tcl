@@ -422,4 +422,5 @@ proc ::pysmtpd::Forget {number} {
 }
 
 # A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.
-trace add execution ::exit enter {::pysmtpd::Release *}
+# In a program with tkinter there is no such command.
+catch {trace add execution ::exit enter {::pysmtpd::Release *}}

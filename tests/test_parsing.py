@@ -3,7 +3,7 @@
 import pytest
 
 from pysmtpd.message import Message
-from pysmtpd.parsing import MAX_FIELD, parse_message
+from pysmtpd.parsing import MAX_ADDRESSES, MAX_FIELD, MAX_STRUCTURED, MAX_STRUCTURED_FIELD, parse_message
 
 
 def nested(depth):
@@ -64,3 +64,35 @@ def test_what_can_be_read_is_read():
     assert parse_message(b"Subject: kept\r\n" + nested(3000))["Subject"] == "kept"
     assert len(parse_message(b"Subject: " + b"x" * 100_000 + b"\r\n\r\n")["Subject"]) == MAX_FIELD
     assert parse_message(b"Content-Type: ((((" + b"(" * 20_000 + b"\r\n\r\nbody").get_content() == "body"
+
+
+@pytest.mark.parametrize("junk", [". ", '"', ",", "a ", "<", "a'", "a@b a"])
+def test_addresses_that_are_none_are_read_as_far_as_a_limit(junk):
+    """Each cost time with the square of its length: half a minute for 64 kB."""
+    message = parse_message(f"To: {junk * 50_000}\r\n\r\n".encode())
+    assert len(str(message["To"])) <= 2 * MAX_STRUCTURED_FIELD  # as written out again, it has some more characters
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "anna.smith@example.org",
+        '"Smith, Anna" <anna@example.org>',
+        "Anna P. Smith <anna@example.org>",
+        "=?utf-8?q?Anna?= <a@b.example>",
+    ],
+)
+def test_long_lists_of_addresses_are_read_further(address):
+    number = MAX_ADDRESSES // (len(address) + 4)
+    message = parse_message(f"To: {(address + ',' + chr(10) + ' ') * number}\r\n\r\n".encode())
+    assert len(message["To"].addresses) == number
+
+
+def test_all_fields_together_are_read_as_far_as_a_limit_and_each_once():
+    fields = [f"To: {number} {', ' * 2_000}\r\n" for number in range(100)]
+    message = parse_message("".join(fields).encode() + b"\r\n")
+    values = [str(value) for value in message.get_all("To")]
+    assert sum(map(len, values)) <= 2 * MAX_STRUCTURED
+    assert values[0]
+    assert values[-1] == ""
+    assert [str(value) for value in message.get_all("To")] == values
