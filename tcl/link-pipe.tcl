@@ -495,7 +495,9 @@ proc ::pysmtpd::link::Answer {number question} {
     variable renamed
     variable turn
     lassign $question kind changes acceptance more standing value
-    set before [expr {[info exists turn($number)] ? $turn($number) : -1}]
+    if {$standing && [info exists turn($number)]} {
+        set before $turn($number)
+    }
     set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
     if {[info exists renamed($number)]} {
         unset renamed($number)
@@ -513,7 +515,7 @@ proc ::pysmtpd::link::Answer {number question} {
     }
     if {$verdict eq ""} {
         Send 9 $number {}
-        if {$standing && [info exists turn($number)] && $turn($number) == $before + 1} {
+        if {[info exists before] && [info exists turn($number)] && $turn($number) == $before + 1} {
             set ::pysmtpd::standing($number) $standing
         }
         if {$kind eq "deliver" && ![string length $acceptance]} {
@@ -760,19 +762,23 @@ proc ::pysmtpd::link::Receive {number channel} {
     if {[info exists begun($number)]} {
         unset begun($number)
     }
-    upvar #0 ::pysmtpd::standing($number) standing
-    if {$standing && [string length $data] <= $::pysmtpd::longest && [info exists ::pysmtpd::known($standing,$data)]} {
-        ::pysmtpd::ReplyKnown $number $channel $data
-        return
-    }
     set size [string length $data]
+    set standing $::pysmtpd::standing($number)
+    if {$standing} {
+        if {$size <= $::pysmtpd::longest && [info exists ::pysmtpd::known($standing,$data)]} {
+            ::pysmtpd::ReplyKnown $number $channel $data
+            return
+        }
+    }
     if {[info exists ::pysmtpd::untold($number)]} {
         incr size [string length $::pysmtpd::untold($number)]
         ::pysmtpd::CatchUp $number $data
     } else {
         Send 2 $number $data
     }
-    set standing 0
+    if {$standing} {
+        set ::pysmtpd::standing($number) 0
+    }
     Post
     if {$size >= 16384 && [incr ahead($number)] >= $max_ahead} {
         ::pysmtpd::Suspend $number $channel
