@@ -10,10 +10,13 @@ A line is put into the table when it has come twice. There is an end to what is 
 """
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pysmtpd.core import Session
 from pysmtpd.core.data import Body
+
+if TYPE_CHECKING:
+    from pysmtpd.drivers.tcl import Live
 
 #: Standings, lines noted, and lines told at most.
 CAPACITY: Final = 1_000
@@ -35,6 +38,27 @@ class KnownReplies:
         self._standings.clear()
         self._noted.clear()
         self._told.clear()
+
+    def settle(self, live: "Live") -> int:
+        """Note what standing a session has now that what came has been handled, all but replies said; return its number."""
+        session = live.session
+        live.standing = self.number(session.standing) if session.body is None else 0
+        return live.standing
+
+    def learn(self, before: int, data: bytes, foretold: int, live: "Live", reply: bytes) -> tuple[int, bytes, bytes, int] | None:
+        """Return an exchange if it is to be told to Tcl: standing, line, reply, next standing.
+
+        Arguments:
+            before: the standing in which the last line of ``data`` was received; 0 for none.
+            data: what the client sent, the lines that Tcl has replied to first.
+            foretold: how many octets of replies those had; 0 for no such lines.
+            live: the session, settled.
+            reply: the engine's own reply.
+        """
+        if not before or not reply:
+            return None
+        line = data[data.rfind(b"\n", 0, -1) + 1 :] if foretold else data
+        return (before, line, reply, live.standing) if self.is_new(before, line, live.session, live.standing) else None
 
     def number(self, standing: tuple[object, ...] | None) -> int:
         """Return the number of a standing; 0 for none."""

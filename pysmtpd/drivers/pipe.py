@@ -94,10 +94,10 @@ class Child:
         before = live.standing if live is not None else 0
         outcome = self._engine.receive(number, data, foretold)
         self._come_to(number, live, outcome)
-        if before and outcome and live is not None and type(outcome) is bytes:
-            line = data[data.rfind(b"\n", 0, -1) + 1 :] if foretold else data
-            if self._known.is_new(before, line, live.session, live.standing):
-                self.send(frames.KNOWN, 0, list_octets(tcl_value((before, line, outcome, live.standing))))
+        if before and live is not None and type(outcome) is bytes:
+            exchange = self._known.learn(before, data, foretold, live, outcome)
+            if exchange is not None:
+                self.send(frames.KNOWN, 0, list_octets(tcl_value(exchange)))
         if len(data) >= LARGE_CHUNK:
             self.send(frames.TAKEN, number, b"")
 
@@ -111,18 +111,16 @@ class Child:
 
     def _come_to(self, number: int, live: Live | None, outcome: Outcome) -> None:
         """Send the replies, or what else there is to do."""
-        standing = 0
         if type(outcome) is not bytes:
             self._perform(number, outcome)
+            if live is not None:
+                live.standing = 0
         elif live is not None:
-            if live.session.body is None:
-                standing = self._known.number(live.session.standing)
+            standing = self._known.settle(live)
             if standing and outcome:
                 self.send(frames.REPLY, number, frames.STANDING.pack(live.turn, standing) + outcome)
             elif outcome:
                 self.send(frames.WRITE, number, outcome)
-        if live is not None:
-            live.standing = standing
 
     def _handle_rare(self, operation: int, number: int, payload: bytes) -> None:
         engine = self._engine

@@ -484,6 +484,7 @@ class Live:
         if self.foretold:
             skipped = min(self.foretold, len(output))
             self.foretold -= skipped
+            self.unread += skipped
             output = output[skipped:]
         return output
 
