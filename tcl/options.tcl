@@ -50,7 +50,8 @@ proc ::pysmtpd::OwnSettings {} {
 
 # ::pysmtpd::SetOwn --
 #
-#   Set an option of ours. The engine looks at it now: a wrong value is an error here, not a surprise later.
+#   Set an option of ours. The engine looks at it now: a wrong value is an error here, not a surprise later. An empty value takes
+#   the option back to what holds without it, as one takes a callback away.
 #
 # Arguments:
 #   option   its name, with the dash
@@ -66,7 +67,11 @@ proc ::pysmtpd::SetOwn {option value} {
         return 0
     }
     set before $own
-    dict set own $name $value
+    if {$value eq ""} {
+        dict unset own $name
+    } else {
+        dict set own $name $value
+    }
     Changed
     if {[catch {link::ready} message settings]} {
         set own $before

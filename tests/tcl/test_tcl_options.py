@@ -39,7 +39,7 @@ def test_options_have_their_default_their_value_and_their_own_name(script):
         ("-profile rfc821", '-profile is "rfc821": must be one of tcllib-1.5, rfc5321'),
         ("-size_limit none", '-size_limit is "none": must be a number from 1 up'),
         ("-hello_once maybe", '-hello_once is "maybe": must be 0 or 1'),
-        ("-pipelining {}", '-pipelining is "": must be 0 or 1'),
+        ("-pipelining { }", '-pipelining is " ": must be 0 or 1'),
     ],
 )
 def test_a_wrong_value_is_an_error_that_says_what_is_allowed_and_changes_nothing(script, words, said):
@@ -47,6 +47,26 @@ def test_a_wrong_value_is_an_error_that_says_what_is_allowed_and_changes_nothing
         script.eval(f"smtpd::configure {words}")
     assert str(caught.value) == said
     assert script.eval("smtpd::cget -profile") == "tcllib-1.5"
+    with script.client() as client:
+        assert client.expect(220).text.startswith("127.0.0.1 tcllib smtpd 1.5")
+
+
+def test_an_empty_value_takes_an_option_back_to_its_default(script):
+    before = script.eval("list [smtpd::configure] [smtpd::cget -size_limit] [smtpd::cget -tls] [smtpd::cget -auth_users]")
+    script.eval("smtpd::configure -profile rfc5321 -size_limit 1000 -tls starttls -auth_users {anna secret} -pipelining 0")
+    with script.client() as client:
+        offered = client.hello().lines
+        assert "SIZE 1000" in offered
+        assert "STARTTLS" in offered
+        assert "PIPELINING" not in offered
+    script.eval("smtpd::configure -pipelining {} -size_limit {} -tls {} -auth_users")
+    with script.client() as client:
+        offered = client.hello().lines
+        assert "SIZE 268435456" in offered
+        assert "PIPELINING" in offered
+        assert not any(line.startswith(("STARTTLS", "AUTH")) for line in offered)
+    script.eval("smtpd::configure -profile {}")
+    assert before == script.eval("list [smtpd::configure] [smtpd::cget -size_limit] [smtpd::cget -tls] [smtpd::cget -auth_users]")
     with script.client() as client:
         assert client.expect(220).text.startswith("127.0.0.1 tcllib smtpd 1.5")
 
