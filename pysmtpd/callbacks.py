@@ -184,6 +184,17 @@ def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdi
     return Accept()
 
 
+def _check_opinion(answer: object, details: tuple[object, ...]) -> None:
+    """Raise Refused where an answer to ``verify`` is a no, or there is none and the certificate is bad."""
+    good = details[2]
+    if answer is False or not (good or answer is True):
+        raise Refused(454, "returned False" if answer is False else "did not return True")
+
+
+async def _opinion_to_come(answer: Any, details: tuple[object, ...]) -> None:
+    _check_opinion(await answer, details)
+
+
 def refusal(error: BaseException) -> Refuse | RefuseSome:
     """Return the verdict that an exception in a callback stands for."""
     if isinstance(error, RefusedRecipients):
@@ -204,9 +215,12 @@ def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
             return callbacks["validate_user"](username, secret)
         case TlsReport(option, channel, details) if "command" in callbacks:
             answer = callbacks["command"](option, channel, *details)
-            if answer is False:
-                raise Refused(454, "returned False")
-            return answer
+            if option != "verify":
+                return answer
+            if hasattr(answer, "__await__"):
+                return _opinion_to_come(answer, details)
+            _check_opinion(answer, details)
+            return None
         case Deliver() if "deliverMIME" in callbacks:
             from pysmtpd.parsing import parse_message
 

@@ -7,6 +7,7 @@ from pysmtpd.callbacks import ConfigurationError, check_callback
 from pysmtpd.core import Config
 
 if TYPE_CHECKING:
+    from pysmtpd.client_certificates import Judge
     from pysmtpd.core.tls import Context
 
 MODES = ("off", "starttls", "implicit")
@@ -41,10 +42,12 @@ class TlsOptions:
 
     Arguments:
         told: whether there is somebody else than ``command`` who is told of handshakes: a script.
+        forgiving: whether that may take a certificate that OpenSSL does not; without anybody who is told, each is taken then.
     """
 
-    def __init__(self, *, told: bool = False) -> None:
+    def __init__(self, *, told: bool = False, forgiving: bool = False) -> None:
         self._told = told
+        self._forgiving = forgiving
         self._values = dict(_DEFAULTS)
         self._context: Context | None = None
 
@@ -54,7 +57,7 @@ class TlsOptions:
 
     def changed(self, changes: Mapping[str, Any]) -> "TlsOptions":
         """Return the options with these changed. Raises ConfigurationError; files are read here, not when a client comes."""
-        made = TlsOptions(told=self._told)
+        made = TlsOptions(told=self._told, forgiving=self._forgiving)
         made._values = dict(self._values)
         for name, value in changes.items():
             _check(name, value)
@@ -99,10 +102,28 @@ class TlsOptions:
                 raise ConfigurationError(f"password returned a {type(password).__name__}: must return a string")
         others = {name: values[name] for name in ("cafile", "cadir", "cipher", "request", "require")}
         told = self._told or values["command"] is not None
+        judge = _judge(values["cafile"], values["cadir"]) if told and (values["request"] or values["require"]) else None
+        forgiving = judge is not None and (self._forgiving or not self._told) if told else self._forgiving
+        trust = _trust if forgiving else None
         try:
-            return make_context(TlsSettings(certfile, keyfile, password, told=told, **others))
+            return make_context(TlsSettings(certfile, keyfile, password, told=told, trust=trust, judge=judge, **others))
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
+
+
+def _judge(cafile: str, cadir: str) -> "Judge | None":
+    """Return what tells of each check of a client's certificate; None where OpenSSL cannot be asked."""
+    from pysmtpd.client_certificates import Judge, load
+
+    library = load()
+    return Judge(library, cafile, cadir) if library is not None else None
+
+
+def _trust(context: "Context", certificate: bytes) -> None:
+    """Have a context take a client's certificate."""
+    from pysmtpd.client_certificates import trust
+
+    trust(context, certificate)
 
 
 def _check(name: str, value: Any) -> None:

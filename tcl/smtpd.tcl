@@ -480,4 +480,8 @@ proc ::smtpd::deliver_old {channel} {
 trace add command ::smtpd::deliver {rename delete} [list ::pysmtpd::TakenOver deliver]
 set ::pysmtpd::ours(deliver) 1
 
+# One of its own may take certificates that this one does not.
+trace add command ::smtpd::tlscallback {rename delete} [list ::pysmtpd::TakenOver tlscallback]
+set ::pysmtpd::ours(tlscallback) 1
+
 package provide smtpd 1.5

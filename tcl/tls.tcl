@@ -5,6 +5,9 @@ namespace eval ::pysmtpd {
     variable tls_flags {-request -require -ssl2 -ssl3 -tls1}
     variable passwords {}    ;# what -password is -> the password, of those that were asked for
     array set encrypted {}
+    variable tls_command {{prefix option channel details} {
+        list [catch {{*}$prefix $option $channel {*}$details} message settings] $message $settings
+    } ::}
 }
 
 # ::pysmtpd::SetTls --
@@ -97,7 +100,7 @@ proc ::pysmtpd::TlsSettings {} {
                 set value [Password $value]
             }
             -command {
-                lappend settings callback command word tcl
+                lappend settings callback command word [expr {[OnlyLogs $value] ? "log" : "tcl"}]
                 continue
             }
             -ssl2 - -ssl3 - -tls1 {
@@ -111,6 +114,15 @@ proc ::pysmtpd::TlsSettings {} {
         lappend settings tls [string range $option 1 end] text $value
     }
     return $settings
+}
+
+# ::pysmtpd::OnlyLogs --
+#
+#   Tell whether a -command is the package's own, which takes a certificate for what OpenSSL says it is.
+#
+proc ::pysmtpd::OnlyLogs {prefix} {
+    variable ours
+    return [expr {[string trimleft $prefix :] eq "smtpd::tlscallback" && [info exists ours(tlscallback)]}]
 }
 
 # ::pysmtpd::Password --
@@ -162,22 +174,30 @@ proc ::pysmtpd::IsEncrypted {number} {
 #   args     what the option says
 #
 # Results:
-#   As of Callback: nothing for yes. Only to verify there is a no: the command returns 0.
+#   As of Callback: nothing for yes. Only to verify there is a no: the command returns 0, or the status is 0 and it says
+#   nothing, or something goes wrong in it. That is a background error, save where it was just told of a step, as in the
+#   tls package.
 #
 proc ::pysmtpd::TlsCallback {channel option args} {
     if {![dict exists $::smtpd::options(tlsopts) -command]} {
         return {}
     }
-    set prefix [dict get $::smtpd::options(tlsopts) -command]
-    set code [catch {apply {{prefix option channel details} {{*}$prefix $option $channel {*}$details} ::} \
-        $prefix $option $channel $args} result settings]
-    if {$code == 1} {
-        # tclint-disable-next-line command-args
-        after 0 [list {*}[interp bgerror {}] $result $settings]
+    variable tls_command
+    # tclint-disable-next-line command-args
+    lassign [apply $tls_command [dict get $::smtpd::options(tlsopts) -command] $option $channel $args] code result settings
+    if {$option eq "info"} {
         return {}
     }
-    if {$option eq "verify" && [string is boolean -strict $result] && !$result} {
-        return {1 {the -command of the server says no} NONE}
+    if {$option eq "verify" && $code == 0 && $result ne "" && ![string is integer -strict $result]} {
+        set code 1
+        set result "expected integer but got \"$result\""
     }
-    return {}
+    if {$code} {
+        # tclint-disable-next-line command-args
+        after 0 [list {*}[interp bgerror {}] $result [dict merge $settings {-code 1 -level 0}]]
+        set result 0
+    } elseif {$result eq ""} {
+        set result [lindex $args 2]
+    }
+    return [expr {$option eq "error" || $result ? {} : {1 {the -command of the server says no} NONE}}]
 }

@@ -9,6 +9,7 @@ from pysmtpd.callbacks import (
     ConfigurationError,
     Refused,
     RefusedRecipients,
+    call_back,
     callbacks_in,
     check_callback,
     find_callback,
@@ -16,7 +17,7 @@ from pysmtpd.callbacks import (
     put_question,
     refusal,
 )
-from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, CheckUser, Deliver, Refuse, RefuseSome
+from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, CheckUser, Deliver, Refuse, RefuseSome, TlsReport
 from pysmtpd.core.data import Content
 from pysmtpd.core.envelope import Envelope
 
@@ -224,3 +225,32 @@ def test_some_recipients_are_refused_by_address():
     for wrong in ({}, {"a@b": "full"}):
         with pytest.raises(ValueError, match="must be Refused by address"):
             RefusedRecipients(wrong)
+
+
+def verify(answer, status):
+    """Return the verdict that an answer of -command comes to, for a certificate that is good (1) or bad (0)."""
+    return put_question({"command": lambda *_words: answer}, TlsReport("verify", "sock", (0, {}, status, "")))
+
+
+@pytest.mark.parametrize(
+    ("answer", "good", "bad"), [(None, True, False), (True, True, True), (False, False, False), (1, True, False)]
+)
+def test_only_true_forgives_a_bad_certificate(answer, good, bad):
+    assert isinstance(verify(answer, 1), Accept) is good
+    assert isinstance(verify(answer, 0), Accept) is bad
+
+
+def test_an_answer_to_come_counts_when_it_has_come():
+    async def command(*_words):
+        return None
+
+    for status in (0, 1):
+        coming = call_back({"command": command}, TlsReport("verify", "sock", (0, {}, status, "")))
+        with pytest.raises(StopIteration if status else Refused):
+            coming.send(None)
+
+
+def test_what_is_just_told_has_no_answer():
+    assert isinstance(
+        put_question({"command": lambda *_words: False}, TlsReport("info", "sock", ("accept", "loop", "x"))), Accept
+    )

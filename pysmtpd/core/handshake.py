@@ -4,7 +4,7 @@ That package has them from a callback inside OpenSSL (SSL_CTX_set_info_callback(
 each message, though, as it is read or written, and from these the states follow: there is one for each message.
 """
 
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 #: ``info``, what goes on, how, and a state or an alert; or just :data:`VERIFY`.
 Step: TypeAlias = tuple[str, ...]
@@ -131,7 +131,7 @@ class Handshake:
         if self._writing and self._state == _TICKET and version == _TLS_1_3 and not self._told_done():
             # Under TLS 1.3 tickets come behind the end of the handshake.
             self.steps.append(("info", "handshake", "done", _TICKET))
-        elif not self._writing and kind == _CERTIFICATE:
+        elif shows_certificates(direction, content, kind):
             self.steps.append(VERIFY)
 
     def waits(self) -> None:
@@ -163,3 +163,70 @@ class Handshake:
 
     def _told_done(self) -> bool:
         return any(step[1:3] == ("handshake", "done") for step in self.steps)
+
+
+def shows_certificates(direction: str, content: int, kind: int) -> bool:
+    """Tell whether a message that was read or written is the client's with its certificates."""
+    return direction == "read" and content == _HANDSHAKE and kind == _CERTIFICATE
+
+
+class Check(NamedTuple):
+    """What OpenSSL has found in checking one certificate of a client's."""
+
+    depth: int  #: 0 for the client's own, 1 for that of who has signed it, and so on
+    certificate: dict[str, str]  #: as Tcl's tls package has it: sha1_hash subject issuer notBefore notAfter serial certificate
+    code: int  #: 0 where it is good, else OpenSSL's number for what is wrong with it
+    text: str  #: OpenSSL's words for that
+
+
+def certificates_in(message: bytes, version: int) -> list[bytes]:
+    """Return the certificates (DER) in a Certificate message (RFC 8446, 4.4.2; RFC 5246, 7.4.2), the sender's own first.
+
+    One that is cut off or otherwise wrong is OpenSSL's to refuse: what is found in it then may be anything.
+    """
+    tls_1_3 = version == _TLS_1_3
+    start = 4
+    if tls_1_3:
+        start += 1 + _number(message, start, 1)  # the request's context
+    start += 3
+    found = []
+    while start + 3 <= len(message):
+        end = start + 3 + _number(message, start, 3)
+        found.append(message[start + 3 : end])
+        start = end
+        if tls_1_3:
+            start += 2 + _number(message, start, 2)  # extensions
+    return found
+
+
+def _number(message: bytes, start: int, size: int) -> int:
+    return int.from_bytes(message[start : start + size])
+
+
+#: The alert that OpenSSL sends for what is wrong with a certificate (X509_STORE_CTX_get_error(3)), by the number of that.
+_ALERT_FOR: Final = {
+    0: 80,  # nothing was wrong with it, and yet it was refused
+    2: 48,
+    7: 51,
+    9: 42,
+    10: 45,
+    12: 45,
+    18: 48,
+    19: 48,
+    20: 48,
+    21: 48,
+    22: 48,
+    23: 44,
+    26: 43,
+    27: 42,
+    28: 42,
+    66: 42,
+    67: 42,
+    68: 42,
+    79: 48,
+}
+
+
+def alert_for(code: int) -> int:
+    """Return the number of the alert for a certificate that is refused, by what is wrong with it."""
+    return _ALERT_FOR.get(code, 46)

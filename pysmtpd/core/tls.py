@@ -9,11 +9,12 @@ import contextlib
 import hashlib
 import ssl
 from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from pysmtpd.core.events import Refuse, TlsReport, Verdict
-from pysmtpd.core.handshake import VERIFY, Handshake
+from pysmtpd.core.handshake import VERIFY, Check, Handshake, Step, alert_for, alert_text, certificates_in, shows_certificates
 from pysmtpd.core.session import Session
 
 Context: TypeAlias = ssl.SSLContext
@@ -53,6 +54,11 @@ class TlsSettings(NamedTuple):
     request: bool = False  #: ask clients for a certificate
     require: bool = False  #: refuse the handshake without one
     told: bool = False  #: there is somebody to tell of each step of a handshake
+    #: Has a context take a client's certificate (DER), whatever is wrong with it. With it, no handshake fails for that: whether
+    #: the session goes on is for those to say who are told.
+    trust: Callable[[Context, bytes], None] | None = None
+    #: Returns what OpenSSL finds in checking a client's certificates (DER) at a security level; without it, its verdict is told.
+    judge: Callable[[Sequence[bytes], int], list[Check]] | None = None
 
 
 #: What OpenSSL says of certificates with keys and signatures of another age...
@@ -67,7 +73,8 @@ def make_context(settings: TlsSettings) -> Context:
 
     Raises ValueError that names the option, the file and what is wrong with it.
     """
-    context = (_ToldContext if settings.told else ssl.SSLContext)(ssl.PROTOCOL_TLS_SERVER)
+    special = settings.told or settings.trust is not None
+    context = (_ToldContext if special else ssl.SSLContext)(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # what systems have for a default differs
     # A client cannot have the server repeat handshakes for the price of a record.
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -86,7 +93,12 @@ def make_context(settings: TlsSettings) -> Context:
             ) from None
     if settings.request or settings.require:
         context.verify_mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL
-        _load_authorities(context, settings)
+        if settings.trust is None:
+            _load_authorities(context, settings)
+        else:
+            context.verify_flags |= _PARTIAL_CHAIN | _NO_CHECK_TIME
+            if settings.cafile or settings.cadir:  # what is wrong with them is to be said here, too
+                _load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
     if isinstance(context, _ToldContext):
         context.settings = settings
         context.sslobject_class = _ToldObject
@@ -94,10 +106,17 @@ def make_context(settings: TlsSettings) -> Context:
     return context
 
 
+#: X509_VERIFY_PARAM_set_flags(3): a certificate may be trusted by itself; when it begins and ends does not matter.
+_PARTIAL_CHAIN = 0x80000
+_NO_CHECK_TIME = 0x200000
+
+
 class _ToldObject(ssl.SSLObject):
     """One end of a TLS connection whose handshake is told."""
 
     handshake: Handshake
+    own: "_ToldContext"
+    shown: list[bytes]
 
 
 class _ToldContext(ssl.SSLContext):
@@ -105,17 +124,23 @@ class _ToldContext(ssl.SSLContext):
 
     settings: TlsSettings
 
-    def for_one(self) -> Context:
-        """Return one like it for a single connection. So no client resumes a session, of which there is little to tell."""
+    def for_one(self) -> "_ToldContext":
+        """Return one like it for a single connection: no client resumes a session, and what it trusts is that client alone."""
         try:
-            return make_context(self.settings)
+            return make_context(self.settings)  # type: ignore[return-value] # of the same settings: one of us
         except ValueError:  # the files are not there any more
             return self
 
 
-def _show(connection: _ToldObject, direction: str, version: int, content: int, kind: int, _data: bytes) -> None:
+def _show(connection: _ToldObject, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
     """OpenSSL has read a message, and not looked at it yet, or has written one."""
     connection.handshake.message(direction, version, content, kind)
+    if shows_certificates(direction, content, kind):
+        connection.shown = certificates_in(data, version)
+        trust = connection.own.settings.trust
+        if connection.shown and trust is not None:
+            with contextlib.suppress(OSError):  # ssl.SSLError is one. What is no certificate is OpenSSL's to refuse
+                trust(connection.own, connection.shown[0])
 
 
 def _load_certificate(context: Context, settings: TlsSettings) -> None:
@@ -188,6 +213,7 @@ class Stage:
 
     __slots__ = (
         "_clear",
+        "_distrust_code",
         "_incoming",
         "_notified",
         "_object",
@@ -196,23 +222,29 @@ class Stage:
         "ended",
         "established",
         "handshake",
+        "held",
         "problem",
+        "refused",
     )
 
     def __init__(self, context: Context, clear: bytes) -> None:
         self._clear = clear
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        if isinstance(context, _ToldContext):
-            context = context.for_one()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        own = context.for_one() if isinstance(context, _ToldContext) else context
+        self._object = own.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._notified = False
         self.handshake = Handshake()  #: what is told of it, where somebody is
-        if isinstance(self._object, _ToldObject):
+        if isinstance(own, _ToldContext) and isinstance(self._object, _ToldObject):
             self._object.handshake = self.handshake
+            self._object.own = own
+            self._object.shown = []
+        self.held = False  #: whether the end of the handshake is kept from the client
+        self.refused = False  #: whether the client has been sent away
         self.established = False  #: whether the handshake is over
         self.ended = False  #: whether the client has ended its side with a close_notify
         self.problem = ""  #: why there will be nothing more, where it was not that
+        self._distrust_code = 0
         self.distrust = ""  #: what is wrong with the client's certificate, where it was that
 
     def decrypt(self, data: bytes) -> bytes:
@@ -237,6 +269,7 @@ class Stage:
         except ssl.SSLError as error:
             self.problem = _words(error)
             self.distrust = getattr(error, "verify_message", "")
+            self._distrust_code = getattr(error, "verify_code", 0)
             self.handshake.failed(self.problem)
         return b"".join(found)
 
@@ -269,12 +302,34 @@ class Stage:
         cipher, _, bits = self._object.cipher() or ("", "", 0)
         return TlsFacts(self._object.version() or "", cipher, bits, self._object.getpeercert() or None)
 
-    def certificates(self) -> list[dict[str, str]]:
-        """Return the client's chain of certificates as Tcl's tls package writes them, the authority first."""
+    def refuse(self, code: int) -> str:
+        """Send the client away after its handshake, for what is wrong with its certificate by OpenSSL's number.
+
+        Returns the alert that says so; empty under TLS 1.3, where only OpenSSL itself could send one, and has not.
+        """
+        self._outgoing.read()  # the end of the handshake, and tickets to come back with
+        self._notified = True
+        self.refused = True
+        if self._object.version() == "TLSv1.3":
+            return ""
+        alert = alert_for(code)
+        self._clear = bytes((21, 3, 3, 0, 2, 2, alert))  # RFC 5246, 7.2: fatal; in the clear, as all it has had so far
+        return alert_text(alert)
+
+    def checks(self) -> list[Check]:
+        """Return what has been found in checking the client's certificates."""
+        if isinstance(self._object, _ToldObject):
+            own = self._object.own
+            if own.settings.judge is not None:
+                return own.settings.judge(self._object.shown, own.security_level)
         chain = None
         with contextlib.suppress(AttributeError, ValueError):  # not a public name before Python 3.13
             chain = self._object._sslobj.get_verified_chain()  # type: ignore[attr-defined]
-        return [_as_in_tcl(certificate.get_info(), certificate.public_bytes(1)) for certificate in reversed(chain or ())]
+        found = [_as_in_tcl(certificate.get_info(), certificate.public_bytes(1)) for certificate in chain or ()]
+        checks = [Check(depth, certificate, 0, "") for depth, certificate in enumerate(found)]
+        if self.distrust and checks:
+            checks[0] = checks[0]._replace(code=self._distrust_code, text=self.distrust)
+        return checks[::-1]
 
 
 def _as_in_tcl(certificate: dict[str, Any], pem: str) -> dict[str, str]:
@@ -290,14 +345,18 @@ def _as_in_tcl(certificate: dict[str, Any], pem: str) -> dict[str, str]:
 
 
 def _distinguished_name(name: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """Return a name as a string: RFC 4514, 2.1 to 2.4, beyond ASCII in hexadecimal."""
+    """Return a name as a string: RFC 4514, 2.1 to 2.4."""
     parts = ["+".join(f"{_SHORT_NAMES.get(kind, kind)}={_escaped(value)}" for kind, value in part) for part in reversed(name)]
     return ",".join(parts)
 
 
 def _escaped(value: str) -> str:
     text = "".join(
-        f"\\{character}" if character in ',+"\\<>;' else character if " " <= character <= "~" else _in_hexadecimal(character)
+        f"\\{character}"
+        if character in ',+"\\<>;'
+        else _in_hexadecimal(character)
+        if character < " " or character == "\x7f"
+        else character
         for character in value
     )
     if text[:1] in (" ", "#"):
@@ -309,6 +368,10 @@ def _in_hexadecimal(character: str) -> str:
     return "".join(f"\\{octet:02X}" for octet in character.encode())
 
 
+#: What there is to report of a handshake.
+_Reports: TypeAlias = deque[Step | Check]
+
+
 class EncryptedSession(Session):
     """A session under TLS."""
 
@@ -318,13 +381,13 @@ class EncryptedSession(Session):
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client: records, of the handshake first."""
-        if self._closed:
-            return
         stage = self._stage
+        if self._closed or stage.refused:
+            return
         text = stage.decrypt(data)
         if self.tls is None and stage.established:
             self._agreed()
-        if text:
+        if text and not stage.refused:
             super().receive(text)
         if stage.problem:
             self._broken(stage.problem)
@@ -343,8 +406,15 @@ class EncryptedSession(Session):
 
     def _agreed(self) -> None:
         """The handshake is over, and well."""
-        self.tls = self._stage.facts()
-        self._tell()
+        stage = self._stage
+        self.tls = stage.facts()
+        bad = [check for check in stage.checks() if check.code] if self._open is not None and "tls" in self.config.ask else []
+        if bad:  # and nobody can be asked now
+            stage.refuse(bad[0].code)
+            stage.problem, stage.distrust = "certificate verify failed", bad[0].text
+            stage.held = True
+        else:
+            self._tell()
 
     def _broken(self, reason: str) -> None:
         """End a session whose client cannot be understood any more. Behind an open question it ends by itself."""
@@ -362,41 +432,46 @@ class EncryptedSession(Session):
 
     def _tell(self, *, over: bool = False) -> None:
         """Report a handshake, where somebody listens; then go on, or close where it is all over."""
-        reports: deque[tuple[Any, ...]] = deque()
+        reports: _Reports = deque()
         if "tls" in self.config.ask and self._open is None:
             for step in self._stage.handshake.steps:
-                reports += self._checks() if step == VERIFY else (step,)
+                reports += self._stage.checks() if step == VERIFY else (step,)
+            self._stage.held = not over
         self._report(reports, over)
 
-    def _checks(self) -> list[tuple[Any, ...]]:
-        """Return what there is to report of the client's certificates."""
-        checks: list[tuple[Any, ...]] = []
-        chain = self._stage.certificates()
-        for depth, certificate in zip(range(len(chain) - 1, -1, -1), chain, strict=True):
-            distrust = self._stage.distrust if depth == 0 else ""
-            checks.append(("verify", depth, certificate, 0 if distrust else 1, distrust))
-        return checks
+    def _report(self, reports: _Reports, over: bool) -> None:
+        if not reports:
+            self._stage.held = False
+            if over:
+                self.close("TLS failure")
+            return
+        report = reports.popleft()
+        go_on = partial(self._report, reports, over)
+        if isinstance(report, Check):
+            details = report.depth, report.certificate, 0 if report.code else 1, report.text
+            self.ask(TlsReport("verify", self.name, details), b"", go_on, partial(self._distrusted, reports, over, report.code))
+        else:
+            option, *words = report
+            self.ask(TlsReport(option, self.name, tuple(words)), b"", go_on, lambda _refusal: go_on())
 
-    def _report(self, reports: deque[tuple[Any, ...]], over: bool) -> None:
-        if reports:
-            option, *details = reports.popleft()
-            question = TlsReport(option, self.name, tuple(details))
-            refused = self._distrusted if option == "verify" and not over else partial(self._disregard, reports, over)
-            self.ask(question, b"", partial(self._report, reports, over), refused)
-        elif over:
-            self.close("TLS failure")
-
-    def _disregard(self, reports: deque[tuple[Any, ...]], over: bool, _refusal: Refuse) -> None:
-        self._report(reports, over)
-
-    def _distrusted(self, _refusal: Refuse) -> None:
-        """Somebody does not like the client's certificate."""
-        steps = ("info", "accept", "exit", "error"), ("error", "certificate verify failed")
-        self._report(deque(steps), over=True)
+    def _distrusted(self, reports: _Reports, over: bool, code: int, _refusal: Refuse) -> None:
+        """Somebody does not like the client's certificate, and hears no more of it."""
+        if over:  # neither does OpenSSL
+            while reports and isinstance(reports[0], Check):
+                reports.popleft()
+        else:
+            self.out.clear()
+            reports = deque()
+            if alert := self._stage.refuse(code):
+                reports.append(("info", "alert", "write", alert))
+            reports += ("info", "accept", "exit", "error"), ("error", "certificate verify failed")
+        self._report(reports, over=True)
 
     def take_output(self) -> bytes:
         """Return the records since the last call. What is said in the course of the handshake waits for its end."""
         stage = self._stage
+        if stage.held:
+            return b""
         return stage.encrypt(super().take_output() if stage.established else b"", last=self._closed)
 
     @property

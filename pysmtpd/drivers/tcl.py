@@ -108,7 +108,7 @@ class TclEngine:
         self._asked_in_python: set[str] = set()
         self._handles: dict[str, Callback] = {"mime": self._mime, "inbox": self._inbox_command, "hand": self._by_hand}
         self._handles["acceptance"] = self._acceptance
-        self._tls: tuple[dict[str, str], dict[str, Any], bool] = ({}, {}, False)
+        self._tls: tuple[object, ...] = ({}, {}, False, True)
         self._parts: Mime | None = None
         self._inbox: TclInbox | None = None
         self._hand: Hand | None = None
@@ -197,12 +197,16 @@ class TclEngine:
         }
         self._scripted = {option for option, words in prefixes.items() if words and option not in self._configured}
         self._choose_callbacks()
-        self._use_tls(tls, own_tls)
-
-    def _use_tls(self, stock: dict[str, str], own: dict[str, Any]) -> None:
-        """Serve with these options of Tcl's tls package, and ours. Raises ConfigurationError naming the file that is wrong."""
+        # Who only logs forgives nothing; and without anybody, the stock package takes each certificate that it does not require.
         told = "command" in self._scripted
-        if (stock, own, told) == self._tls:
+        forgiving = prefixes["command"] == ["tcl"] if told else tls.get("require") != "1"
+        self._use_tls(tls, own_tls, told=told, forgiving=forgiving)
+
+    def _use_tls(self, stock: dict[str, str], own: dict[str, Any], *, told: bool, forgiving: bool) -> None:
+        """Serve with these options of Tcl's tls package, and ours. Raises ConfigurationError naming the file that is wrong."""
+        if told:
+            stock.setdefault("request", "1")  # as the tls package does; without anybody who is told, nobody would notice
+        if (stock, own, told, forgiving) == self._tls:
             return
         values: dict[str, Any] = {name: value == "1" if name in _TLS_FLAGS else value for name, value in stock.items()}
         # As in the stock package, half a certificate is none: STARTTLS is then answered 454.
@@ -210,9 +214,9 @@ class TclEngine:
             self.config.use_tls(None)
         else:
             # With -usetls, the script's own lists say whether STARTTLS is offered.
-            options = TlsOptions(told=told).changed({**values, **own})
+            options = TlsOptions(told=told, forgiving=forgiving).changed({**values, **own})
             options.put_into(self.config, offered=own.get("tls") == "starttls")
-        self._tls = stock, own, told
+        self._tls = stock, own, told, forgiving
 
     def option(self, name: str) -> tuple[str, ...]:
         """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""

@@ -8,7 +8,7 @@ import pytest
 from tls_client import client_context
 
 from pysmtpd.certificates import CA, CLIENT, LOCALHOST
-from pysmtpd.core.handshake import VERIFY, Handshake, alert_text
+from pysmtpd.core.handshake import VERIFY, Handshake, alert_for, alert_text, certificates_in
 from pysmtpd.core.tls import Stage, TlsSettings, make_context
 
 OVER = "SSL negotiation finished successfully"
@@ -123,3 +123,29 @@ def test_alerts_have_the_names_that_openssl_gives_them():
     library.SSL_alert_desc_string_long.restype = ctypes.c_char_p
     expected = [library.SSL_alert_desc_string_long(number).decode() for number in range(256)]
     assert [alert_text(number) for number in range(256)] == expected
+
+
+def lengthy(data, size=3):
+    return len(data).to_bytes(size) + data
+
+
+@pytest.mark.parametrize("chain", [[], [b"one"], [b"one", b"two" * 100]])
+def test_certificates_are_found_in_a_message(chain):
+    old = b"\x0b" + lengthy(lengthy(b"".join(map(lengthy, chain))))
+    new = b"\x0b" + lengthy(b"\x02ab" + lengthy(b"".join(lengthy(each) + lengthy(b"some", 2) for each in chain)))
+    assert certificates_in(old, 0x0303) == chain
+    assert certificates_in(new, 0x0304) == chain
+
+
+@pytest.mark.parametrize("version", [0x0303, 0x0304])
+def test_a_message_that_is_cut_off_anywhere_does_no_harm(version):
+    message = b"\x0b" + lengthy(b"\0" + lengthy(lengthy(b"one") + b"\0\0" + lengthy(b"two") + b"\0\0"))
+    for end in range(len(message)):
+        certificates_in(message[:end], version)
+
+
+def test_the_alert_says_what_is_wrong():
+    texts = [alert_text(alert_for(code)) for code in (18, 20, 10, 26, 0, 999)]
+    assert texts == [
+        "unknown CA", "unknown CA", "certificate expired", "unsupported certificate", "internal error", "certificate unknown",
+    ]  # fmt: skip

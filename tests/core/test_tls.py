@@ -13,8 +13,9 @@ from hypothesis import settings as settings_for_all
 from tclsh import environment
 from tls_client import TlsClient, client_context
 
-from pysmtpd.certificates import CA, CLIENT, EXPIRED, LOCALHOST
-from pysmtpd.core import Close, Deliver, Log, Refuse
+from pysmtpd.certificates import CA, CLIENT, EXPIRED, LOCALHOST, SELF_SIGNED
+from pysmtpd.client_certificates import Judge, load, trust
+from pysmtpd.core import Accept, Close, Deliver, Log, Refuse, TlsReport
 from pysmtpd.core.tls import TlsSettings, make_context
 
 MAIL = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
@@ -228,6 +229,146 @@ def test_replies_wait_for_a_callback_under_tls_too():
     driver.settle()
     client.take_back()
     assert client.read().splitlines() == [b"250 2.1.0 Sender OK", b"250 2.0.0 OK", b"250 2.0.0 OK"]
+
+
+# Client certificates, and who has the last word on them
+
+
+def judged(verdict, version="TLSv1_3", certificate=SELF_SIGNED, late=False, **options):
+    """Return a driver and a client that shows a certificate; a verdict for each report of a check, by its status."""
+
+    def answer(question):
+        return verdict(question.details[2]) if isinstance(question, TlsReport) and question.option == "verify" else Accept()
+
+    options = {"told": True, "request": True, "cafile": CA, "judge": Judge(load(), CA), "trust": trust, **options}
+    driver = Driver(settings(ask=(*EVERYTHING, "tls"), **options), verdict=answer)
+    driver.feed(b"STARTTLS\r\n")
+    driver._late = late
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion[version]
+    context.load_cert_chain(*certificate)
+    return driver, TlsClient(driver, context=context)
+
+
+def as_openssl_says(status):
+    return Accept() if status else Refuse("no")
+
+
+def reports(driver):
+    return [(event.option, *event.details[1:]) for event in driver.events if isinstance(event, TlsReport)]
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_bad_certificate_may_be_forgiven(version):
+    driver, client = judged(lambda _status: Accept(), version)
+    assert client.handshake().send(b"NOOP\r\n").startswith(b"250 ")
+    assert driver.session.tls.peer_certificate["serialNumber"] == "1005"
+    assert [report[2:] for report in reports(driver) if report[0] == "verify"] == [
+        (0, "self-signed certificate"), (0, "unsuitable certificate purpose"), (1, ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("certificate", "verdict", "alert"),
+    [(SELF_SIGNED, as_openssl_says, "unknown ca"), (EXPIRED, as_openssl_says, "unsupported certificate"),
+     (CLIENT, lambda _status: Refuse("no"), "internal error")],
+)  # fmt: skip
+def test_who_is_refused_under_tls_1_2_is_told_why_and_nothing_else(certificate, verdict, alert):
+    driver, client = judged(verdict, "TLSv1_2", certificate)
+    with pytest.raises(ssl.SSLError, match=f"(?i)alert.{alert}"):
+        client.handshake()
+    assert closed(driver) == ["TLS failure"]
+    assert [report for report in reports(driver) if report[0] == "error"] == [("error",)]
+
+
+def test_who_is_refused_under_tls_1_3_gets_nothing_not_even_a_ticket_to_come_back_with():
+    driver, client = judged(as_openssl_says)
+    client.handshake()
+    before = len(driver.output)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.read(1)
+    assert closed(driver) == ["TLS failure"]
+    client.send(b"EHLO again.example\r\n")
+    assert len(driver.output) == before
+    assert client.tls.session is None or not client.tls.session.has_ticket
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_nothing_is_said_before_the_last_answer(version):
+    driver, client = judged(lambda _status: Accept(), version, late=True)
+    with contextlib.suppress(AssertionError, ssl.SSLWantReadError):
+        client.handshake()
+        client.tls.write(b"NOOP\r\n")
+        client._carry()
+    before = len(driver.output)
+    driver.feed(client.records())
+    assert len(driver.output) == before
+    driver.settle()
+    assert len(driver.output) > before
+    client.take_back()
+    client.handshake()
+    assert client.send(b"NOOP\r\n").startswith(b"250 ")
+
+
+def test_where_nobody_can_be_asked_a_bad_certificate_is_refused():
+    """The question about the host is still open: the client is in nobody's hands."""
+    options = {"told": True, "request": True, "cafile": CA, "judge": Judge(load(), CA), "trust": trust}
+    driver = Driver(settings(ask=(*EVERYTHING, "tls"), implicit=True, **options), late=True)
+    context = client_context()
+    context.load_cert_chain(*SELF_SIGNED)
+    client = TlsClient(driver, context=context).handshake()
+    before = len(driver.output)
+    client.tls.write(b"EHLO client.example\r\n" + MAIL + b"Hello\r\n.\r\n")
+    driver.feed(client.records())
+    driver.settle()
+    assert len(driver.output) == before
+    assert not delivered(driver)
+    assert len(closed(driver)) == 1
+
+
+def test_no_session_is_resumed_where_handshakes_are_told():
+    driver, client = judged(lambda _status: Accept(), "TLSv1_2")
+    session = client.handshake().tls.session
+    again = Driver(driver.session.config, verdict=lambda _question: Accept())
+    again.feed(b"STARTTLS\r\n")
+    client = TlsClient(again, context=client.tls.context)
+    client.tls.session = session
+    assert not client.handshake().tls.session_reused
+    assert "verify" in [report[0] for report in reports(again)]
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_without_forgiveness_openssl_refuses_by_itself(version):
+    driver, client = judged(lambda _status: Accept(), version, trust=None)
+    with pytest.raises(ssl.SSLError, match="(?i)unknown.ca"):
+        client.handshake().tls.read(1)
+    assert reports(driver)[-3:] == [
+        ("info", "write", "unknown CA"), ("info", "exit", "error"), ("error",),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_without_a_judge_the_verdict_of_openssl_is_told(version):
+    driver, client = judged(as_openssl_says, version, trust=None, judge=None)
+    with pytest.raises(ssl.SSLError, match="(?i)unknown.ca"):
+        client.handshake().tls.read(1)
+    assert [report[2:] for report in reports(driver) if report[0] == "verify"] == [(0, "self-signed certificate")]
+    driver, client = judged(as_openssl_says, version, CLIENT, trust=None, judge=None)
+    assert client.handshake().send(b"NOOP\r\n").startswith(b"250 ")
+    assert [report[2:] for report in reports(driver) if report[0] == "verify"] == [(1, ""), (1, "")]
+
+
+def test_a_certificate_that_has_gone_since_goes_on_serving(tmp_path):
+    files = [tmp_path / name for name in ("certificate", "key")]
+    for file, source in zip(files, LOCALHOST, strict=True):
+        file.write_bytes(Path(source).read_bytes())
+    made = config("rfc5321", (*EVERYTHING, "tls"))
+    made.use_tls(make_context(TlsSettings(*map(str, files), told=True)), offered=True)
+    for file in files:
+        file.unlink()
+    driver = Driver(made)
+    driver.feed(b"STARTTLS\r\n")
+    assert TlsClient(driver).handshake().send(b"NOOP\r\n").startswith(b"250 ")
 
 
 # What breaks
