@@ -222,7 +222,7 @@ proc ::pysmtpd::CallsPython {prefix} {
 #
 proc ::pysmtpd::Settings {} {
     set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
-        banner $::smtpd::options(banner) log_level [${::smtpd::log}::currentloglevel]]
+        banner $::smtpd::options(banner) version $::smtpd::version log_level [${::smtpd::log}::currentloglevel]]
     variable ours
     foreach command $::smtpd::commands {
         lappend settings command $command
@@ -288,7 +288,7 @@ if {![info exists ::errorCode]} {
 }
 
 apply {{} {
-    foreach name {commands extensions options Help} {
+    foreach name {commands extensions options Help version} {
         trace add variable ::smtpd::$name {write unset} ::pysmtpd::Changed
     }
     ${::smtpd::log}::lvlchangeproc ::pysmtpd::Changed

@@ -24,7 +24,7 @@ LOG_LEVELS = ("debug", "info", "notice", "warn", "error", "critical", "alert", "
 STOCK_EXTENSIONS = {"SIZE": "0", "8BITMIME": ""}
 
 STOCK_BANNER = "tcllib smtpd 1.5"
-STOCK_SOFTWARE = "tcllib smtpd (1.5)"
+STOCK_SOFTWARE = "tcllib smtpd ({version})"
 BANNER = "pysmtpd"
 
 STOCK_COMMANDS = frozenset({"EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "HELP"})
@@ -120,6 +120,7 @@ class Config:
         "scripted",
         "server_address",
         "software",
+        "stock_version",
         "timestamp",
         "tls",
         "tls_implicit",
@@ -147,6 +148,7 @@ class Config:
         #: What is told of each session at its start; None where nobody cares.
         self.observe: Callable[[Session], object] | None = None
         self.scripted: frozenset[str] = frozenset()  #: verbs that a script handles, ours or its own
+        self.stock_version = "1.5"  #: what the stock package's trace header says it is; in force from the next choose on
         self.script_logs_delivery = False  #: a script that has the messages logs by itself what goes wrong with one
         self.tls: Context | None = None  #: the server's certificate and key; without it STARTTLS is answered 454
         self.tls_implicit = False  #: every session begins with the handshake
@@ -195,7 +197,7 @@ class Config:
         stock = self.profile.stock_replies
         self.replies: Replies = STOCK if stock else STANDARD if self.value("enhancedstatuscodes") else without_status_codes()
         self.banner = self._chosen.get("banner", STOCK_BANNER if stock else BANNER)
-        self.software = STOCK_SOFTWARE if stock else BANNER
+        self.software = STOCK_SOFTWARE.format(version=self.stock_version) if stock else BANNER
         self.lmtp: bool = self.value("lmtp")
         self.proxy: bool = self.value("proxy")
         limits = self.limits

@@ -530,6 +530,9 @@ class Session:
         # Nearly every verb has four letters, and a space or nothing behind it.
         verb = line[:4].upper() if line[4:5] in _VERB_ENDS else grammar.VERB.match(line)[0].upper()  # type: ignore[index] # matches ""
         rules = config.rules.get(verb)
+        if rules is None:  # a space may stand among the four
+            verb = grammar.VERB.match(verb)[0]  # type: ignore[index] # matches ""
+            rules = config.rules.get(verb)
         if verb not in config.commands:
             self.fail(config.replies.unknown_command)
         elif rules is None:

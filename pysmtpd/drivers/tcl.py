@@ -159,6 +159,8 @@ class TclEngine:
                 case "banner":
                     if value != STOCK_BANNER:  # what a script that sets none has, in every profile
                         chosen["banner"] = value
+                case "version":
+                    config.stock_version = value
                 case "log_level":
                     config.log_to(value)
                 case "command":

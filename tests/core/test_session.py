@@ -453,6 +453,16 @@ def test_a_hostile_path_is_refused_or_passed_on_as_sent(profile, local):
     assert answer in (250, 501, 553)
 
 
+@PROFILE
+@pytest.mark.parametrize("line", [b"X 12", b"XA 1", b"X\t12", b"XA  ", b"x a", b"X 1 2 3"])
+def test_a_verb_of_fewer_than_four_letters_is_one(profile, line):
+    made = config(profile)
+    made.hand_over(frozenset(("X", "XA")), frozenset(("X", "XA")))
+    driver = Driver(made)
+    driver.feed(line + b"\r\n")
+    assert [command.verb for command in driver.of_type(Command)] == [line.split()[0].decode().upper()]
+
+
 @pytest.mark.parametrize(
     "verb", [b"[exit]*", b"*", b"?ELO", b"[eE]HLO", b"{HELO}", b"$x", b"HELOX", b"HEL", b"_ehlo", b"\xff\xfd\x03"]
 )
