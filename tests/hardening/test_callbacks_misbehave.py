@@ -2,7 +2,7 @@
 
 import pytest
 import raising
-from smtp_client import DEADLINE
+from smtp_client import DEADLINE, Client
 from subject import in_threads
 from tclsh import wait_gone
 
@@ -125,6 +125,24 @@ def test_a_script_that_exits_in_a_callback_has_said_what_was_to_be_said_and_leav
     for process in family:
         wait_gone(process)
     assert server.script.process.wait(DEADLINE) == 5
+
+
+@pytest.mark.parametrize("option", WITHOUT_CODE)
+@TCL
+def test_a_callback_may_delete_the_interpreter_of_its_server(start, driver, option):
+    """A server in an interpreter of its own goes with it, and so does its engine; the other one serves on."""
+    server = start()
+    server.assert_alive()
+    family, descriptors = len(server.family()), server.descriptors()
+    server.script.eval("interp create inner; proc end args {interp delete inner}; interp alias inner end {} end")
+    server.script.eval(f"inner eval {{package require smtpd; smtpd::configure -{option} end}}")
+    port = server.script.eval("inner eval {lindex [fconfigure [smtpd::start 127.0.0.1 0] -sockname] 2}")
+    with Client(("127.0.0.1", int(port))) as client:
+        client.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n")
+        client.rest()
+    server.wait_nothing_left(descriptors)
+    server.assert_alive()
+    assert len(server.family()) <= family
 
 
 @pytest.mark.parametrize("option", WITHOUT_CODE)

@@ -176,6 +176,39 @@ def test_out_of_descriptors_it_waits_and_recovers_and_does_not_spin(start, drive
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def test_limits_are_options(start):
+    server = start(profile="rfc5321", line_limit=600, size_limit=1000, recipient_limit=2, error_limit=4)
+    with server.client() as client:
+        client.hello()
+        client.command("NOOP " + "x" * 500, 250)
+        client.command("NOOP " + "x" * 600, 500)
+        client.command("MAIL FROM:<a@b.example>", 250)
+        for code in (250, 250, 452):
+            client.command("RCPT TO:<c@d.example>", code)
+        client.command("DATA", 354)
+        client.send(b"x" * 2000 + b"\r\n.\r\n")
+        client.expect(552)
+        client.command("X", 500, 421)
+        client.expect_end()
+    server.assert_alive()
+
+
+def test_a_silent_client_is_told_and_a_client_that_waits_for_a_callback_is_not_silent(start):
+    server = start(idle_timeout=0.4, **({"validate_sender": "wait_until_told"}))
+    descriptors = server.descriptors()
+    with server.client() as silent, server.client() as waiting:
+        if server.speaks_tcl:  # there, others are served while a callback runs the event loop
+            waiting.hello()
+            waiting.send(b"MAIL FROM:<a@b.example>\r\n")
+            server.wait_waiting()
+        silent.expect(220, 421)
+        silent.expect_end()
+        if server.speaks_tcl:
+            server.go_on()
+            waiting.expect(250)
+    server.wait_nothing_left(descriptors)
+
+
 def test_idle_clients_cost_no_cpu(server):
     clients, _ = greeted(server, 200)
     before = server.cpu()

@@ -1,5 +1,6 @@
 """Hostile bytes on the wire, against every driver: it lives, serves others meanwhile, and keeps nothing afterwards."""
 
+import contextlib
 import itertools
 import re
 
@@ -162,6 +163,16 @@ def test_an_http_request_that_carries_mail_is_turned_away(server, request_line, 
             pass  # it was told to go, and there was more to say
         assert codes(client.rest()) in ([220, 421], [220])
     assert server.delivered() == 0
+
+
+def test_an_http_request_too_long_to_be_read_is_turned_away(server):
+    """A page may name a path of any length: none of the lines that it posts may be taken for commands."""
+    with server.client() as client:
+        with contextlib.suppress(ConnectionError):  # it is told to go, and there is more to say
+            client.send(b"POST /" + b"x" * 300_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n" + SESSION)
+        assert codes(client.rest()) in ([220, 421], [220])
+    assert server.delivered() == 0
+    server.assert_alive()
 
 
 def test_pipelined_sessions_in_one_segment_are_one_session_up_to_quit(server):
