@@ -219,6 +219,8 @@ def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
                 return answer
             if hasattr(answer, "__await__"):
                 return _opinion_to_come(answer, details)
+            if details[2] and hasattr(answer, "add_done_callback"):
+                return answer
             _check_opinion(answer, details)
             return None
         case Deliver() if "deliverMIME" in callbacks:

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from concurrent.futures import Future
 
 import pytest
 
@@ -248,6 +249,14 @@ def test_an_answer_to_come_counts_when_it_has_come():
         coming = call_back({"command": command}, TlsReport("verify", "sock", (0, {}, status, "")))
         with pytest.raises(StopIteration if status else Refused):
             coming.send(None)
+
+
+def test_a_future_is_waited_for_where_it_may_only_refuse():
+    future = Future()
+    told = {"command": lambda *_words: future}
+    assert call_back(told, TlsReport("verify", "sock", (0, {}, 1, ""))) is future
+    with pytest.raises(Refused):
+        call_back(told, TlsReport("verify", "sock", (0, {}, 0, "")))
 
 
 def test_what_is_just_told_has_no_answer():
