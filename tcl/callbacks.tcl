@@ -145,7 +145,7 @@ proc ::pysmtpd::RunCommand {channel verb line} {
 
 # ::pysmtpd::TakenOver --
 #
-#   Note that a script has renamed or redefined a verb: from now on the engine asks for it. Called by traces.
+#   Note that a script has renamed or redefined a verb, deliver or Log: the engine asks for it from now on. Called by traces.
 #
 proc ::pysmtpd::TakenOver {verb args} {
     variable ours
@@ -221,9 +221,10 @@ proc ::pysmtpd::CallsPython {prefix} {
 #   Return all settings as the engine takes them: a flat list of names and values.
 #
 proc ::pysmtpd::Settings {} {
-    set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
-        banner $::smtpd::options(banner) version $::smtpd::version log_level [${::smtpd::log}::currentloglevel]]
     variable ours
+    set level [expr {[info exists ours(Log)] ? [${::smtpd::log}::currentloglevel] : "debug"}]
+    set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
+        banner $::smtpd::options(banner) version $::smtpd::version log_level $level]
     foreach command $::smtpd::commands {
         lappend settings command $command
         if {![info exists ours($command)]} {

@@ -476,12 +476,12 @@ proc ::smtpd::deliver_old {channel} {
     }
 }
 
-# Where a script puts one of its own, that one has every message.
-trace add command ::smtpd::deliver {rename delete} [list ::pysmtpd::TakenOver deliver]
-set ::pysmtpd::ours(deliver) 1
-
-# One of its own may take certificates that this one does not.
-trace add command ::smtpd::tlscallback {rename delete} [list ::pysmtpd::TakenOver tlscallback]
-set ::pysmtpd::ours(tlscallback) 1
+# Where a script puts one of its own, that deliver has every message, and that Log hears of everything.
+apply {{} {
+    foreach name {deliver Log} {
+        trace add command ::smtpd::$name {rename delete} [list ::pysmtpd::TakenOver $name]
+        set ::pysmtpd::ours($name) 1
+    }
+}}
 
 package provide smtpd 1.5
