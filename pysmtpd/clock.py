@@ -3,6 +3,10 @@
 import os
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -39,6 +43,12 @@ def _random_ids() -> Iterator[str]:
 
 #: Returns twelve random ASCII letters and digits, as the stock package names messages.
 new_id = _random_ids().__next__
+
+
+def asctime(moment: "datetime") -> str:
+    """Return a time as RFC 4155 writes it in an mbox, in English whatever the locale: ``Tue Nov 24 09:00:00 2026``."""
+    weekday, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{weekday} {month} {moment.day:02d} {moment:%H:%M:%S} {moment.year:04d}"
 
 
 def time_of_day() -> str:

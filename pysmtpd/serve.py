@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pysmtpd.callbacks import ConfigurationError
 from pysmtpd.catcher import ENOUGH, OUTPUT_LOST, Catcher
+from pysmtpd.core.replies import harmless
 from pysmtpd.serve_options import Address, apply_class, format_address, server_options
 
 if TYPE_CHECKING:
@@ -137,14 +138,14 @@ def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
         yield
         return
     name = listener.getsockname()
-    port = f"{name[1]}\n" if isinstance(name, tuple) else f"unix:{name}\n"
+    port = os.fsencode(f"{name[1]}\n" if isinstance(name, tuple) else f"unix:{name}\n")
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe, a terminal: somebody reads at its other end
-        with open(path, "w", encoding="ascii") as file:
+        with open(path, "wb") as file:
             file.write(port)
         yield
         return
     draft = f"{path}.{os.getpid()}"
-    with open(draft, "w", encoding="ascii") as file:
+    with open(draft, "wb") as file:
         file.write(port)
     os.replace(draft, path)
     try:
@@ -157,8 +158,10 @@ def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
 def _say_where(options: argparse.Namespace, listener: "socket.socket") -> None:
     if not options.quiet:
         name = listener.getsockname()
-        where = format_address(name) if isinstance(name, tuple) else f"unix:{name}"
-        print(f"pysmtpd serve: listening on {where}", file=sys.stderr if options.raw else sys.stdout, flush=True)
+        stream = sys.stderr if options.raw else sys.stdout
+        where = format_address(name) if isinstance(name, tuple) else f"unix:{harmless(name)}"
+        where = where.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+        print(f"pysmtpd serve: listening on {where}", file=stream, flush=True)
 
 
 def _wait(server: "Server", ends: "SimpleQueue[int]") -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pysmtpd.callbacks import Refused, text_of
+from pysmtpd.clock import asctime
 from pysmtpd.core import Accept, Refuse, Verdict
 from pysmtpd.core.replies import Replies
 
@@ -133,7 +134,7 @@ class Mbox:
     def add(self, message: "Message", trace: str) -> None:
         """Keep a message. Raises OSError, also when another program has held its lock for seconds."""
         sender = re.sub(r"\s", "-", message.sender) or "MAILER-DAEMON"
-        head = f"From {sender} {message.time.strftime('%a %b %d %H:%M:%S %Y')}\n"
+        head = f"From {sender} {asctime(message.time)}\n"
         text = re.sub(rb"^(>*From )", rb">\1", _mailbox_text(message, trace), flags=re.MULTILINE)
         with _appending(self.path) as file, _locked_for_readers(file):
             _append(file, _gap(file, b"\n\n") + _path_octets(message, head) + text + (b"\n" if text.endswith(b"\n") else b"\n\n"))

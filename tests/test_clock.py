@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -56,3 +57,7 @@ def test_ids_are_twelve_letters_and_digits_and_never_the_same():
     ids = [clock.new_id() for _ in range(2000)]
     assert len(set(ids)) == 2000
     assert all(re.fullmatch("[A-Za-z0-9]{12}", id_) for id_ in ids)
+
+
+def test_the_time_of_an_mbox_is_in_english_whatever_the_locale():
+    assert clock.asctime(datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)) == "Sun Mar 01 09:05:07 2026"

@@ -159,6 +159,25 @@ def test_a_unix_socket_is_there_while_it_runs(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}])
+def test_names_that_are_no_text_are_names_whatever_the_locale(tmp_path, locale):
+    """A socket, a Maildir and a port file whose names are octets that no encoding has."""
+    folder = os.fsencode(tmp_path)
+    path, maildir, port_file = folder + b"/\xff\xc3\xa9", folder + b"/mail\xff", folder + b"/port\xe9"
+    words = [b"-l", b"unix:" + path, b"--maildir", maildir, b"--port-file", port_file, b"--once", b"1"]
+    with subprocess.Popen([*command(), *words], env={**environment(), **locale}, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"pysmtpd serve: listening on unix:" + folder)
+        with open(port_file, "rb") as file:
+            assert file.read() == b"unix:" + path + b"\n"
+        with Client(os.fsdecode(path)) as client:
+            client.hello()
+            assert client.mail().code == 250
+            client.quit()
+        process.stdout.read()
+        assert process.wait(DEADLINE) == 0
+    assert len(os.listdir(maildir + b"/new")) == 1
+
+
 def test_over_tls():
     with Served("--tls", "--require-tls", "-s", 5000) as server, smtplib.SMTP(server.host, server.port) as client:
         context = ssl.create_default_context(cafile=CA)
