@@ -8,7 +8,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from pysmtpd.serve_options import add_arguments
 from pysmtpd.version import __version__
@@ -37,8 +38,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Writes help as wide as the terminal. One is made for every argument; left to itself it loads shutil to ask for that."""
+
+    def __init__(self, prog: str, **others: Any) -> None:
+        super().__init__(prog, **{"width": _columns() - 2, **others})
+
+
+def _columns() -> int:
+    """Return the width of the terminal; 80 where there is none."""
+    try:
+        return int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):  # no terminal; no standard output
+            return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    return 80
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, **arguments})
 
     def error(self, message: str) -> NoReturn:
         self.exit(_USAGE, f"{self.prog}: {message} (try: {self.prog} --help)\n")

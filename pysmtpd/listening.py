@@ -43,7 +43,8 @@ def _tcp_listener(address: str, port: int) -> socket.socket:
     elif address in ("", "0"):
         listener = socket.create_server(("0.0.0.0", port), backlog=BACKLOG)  # noqa: S104 # what the caller asked for
     else:
-        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+        name = address.encode() if address.isascii() else address  # from a string, it would load the codec for names beyond ASCII
+        family = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((address, port), family=family, backlog=BACKLOG)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it, on most systems
     return listener

@@ -173,3 +173,9 @@ def test_without_tkinter_the_shell_says_what_to_install(tmp_path):
     assert result.stderr.startswith("pysmtpd tclsh: ")
     assert "python3-tk" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_reading_the_command_line_loads_nothing_to_measure_the_terminal():
+    program = "import sys; from pysmtpd import cli; cli._parser().parse_args(['serve', '-q']); print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not set(result.stdout.split()) & {"bz2", "shutil", "tempfile"}
