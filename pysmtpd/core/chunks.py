@@ -102,8 +102,8 @@ def _among_chunks(session: Session, line: str) -> str | None:
     """Look at a command that comes before the last chunk: it must not touch the mail transaction (RFC 3030, 2)."""
     if not session.seen & CHUNKED:
         return line
+    session.prelude = _among_chunks
     if line[:4].upper() in ("MAIL", "RCPT", "DATA"):
         session.fail(session.config.replies.chunks_open)
-        line = ""
-    session.prelude = _among_chunks
-    return line or None
+        return None
+    return line

@@ -480,15 +480,17 @@ class Session:
         paths = recipients.split("\r\nRCPT TO:")
         if not self._may_begin(reset, paths) or "<postmaster@" in recipients.lower():
             return 0
-        if reset:
-            self._rset("")
         replies = config.replies
+        said = replies.mail_ok + replies.rcpt_ok * len(paths)
+        if reset:
+            self.reset()
+            said = replies.reset_ok + said
         self.sender = sender.decode("ascii")
         self.options = ""
         self.parameters = NO_PARAMETERS
         self.recipients += paths
         self.seen |= SENDER | RECIPIENT
-        self.out.append(replies.mail_ok + replies.rcpt_ok * len(paths))
+        self.out.append(said)
         self._data("")
         return match.end()
 
@@ -617,12 +619,20 @@ class Session:
     def log(self, level: str, text: str) -> None:
         """Write to the log, if it is wanted there."""
         if self.config.logs(level):
-            self.events.append(Log(level, one_line(text)))
+            self._log(level, text)
 
     def debug(self, text: str) -> None:
         """Write to the log at level debug."""
         if self.config.log_threshold == 0:
-            self.events.append(Log("debug", one_line(text)))
+            self._log("debug", text)
+
+    def _log(self, level: str, text: str) -> None:
+        """Write to the log: before the end, when that has come."""
+        entry = Log(level, one_line(text))
+        if self._closed:
+            self.events.insert(-1, entry)
+        else:
+            self.events.append(entry)
 
     def ask(self, question: Question, acceptance: bytes, accepted: Callable[[], None], refused: Callable[[Refuse], None]) -> None:
         """Put a question; go on with one of the two functions. ``acceptance`` is the reply when the answer is yes."""
