@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 
 import hypothesis
@@ -16,6 +17,9 @@ from pysmtpd.installed import InstalledServer
 # A machine that is busy with something else is no failure.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so everything that the tests start from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="module")
