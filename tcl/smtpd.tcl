@@ -450,6 +450,10 @@ proc ::smtpd::deliver {channel} {
         return
     }
     set prefix [::pysmtpd::Prefix deliverMIME]
+    if {[::pysmtpd::HasManyFields [state $channel data]]} {
+        Log debug "error in deliver: too many header fields"
+        return -code error "too many header fields"
+    }
     set token [mime::initialize -string [join [state $channel data] \n]]
     set failed [catch {{*}$prefix $token} message settings]
     mime::finalize $token -subordinates all
