@@ -40,6 +40,7 @@ from pysmtpd.core.settings import EXTENSIONS
 LINE_LIMIT = 600
 MESSAGE_LIMIT = 400
 RECIPIENT_LIMIT = 3
+#: RFC 5321, 4.2: a reply line. Tab and printable ASCII are all its text may hold.
 REPLY_LINE = re.compile(rb"[2-5]\d\d[ -][\t\x20-\x7e]*")
 QUESTIONS = ("host", "sender", "recipient", "deliver", "user")
 ODD_TEXT = "go\r\n250 away \x1b[31m \u2028 é\n.\r\n"

@@ -90,7 +90,7 @@ class Surge:
 class Visitor:
     """One client after another, each of a sort chosen at random, until told to stop."""
 
-    def __init__(self, address: Callable[[], tuple[str, int]], books: Books, seed: int, surge: "Surge") -> None:
+    def __init__(self, address: Callable[[], tuple[str, int]], books: Books, seed: int, surge: Surge) -> None:
         self._address = address
         self._books = books
         self._surge = surge
@@ -101,7 +101,7 @@ class Visitor:
         self._context.verify_mode = ssl.CERT_NONE
 
     def run(self, stopping: threading.Event) -> None:
-        """Visit until told to stop; at the two surges all send their largest message at the same time."""
+        """Visit until told to stop; at a surge all send their largest message at the same time."""
         sorts = (
             self.plain,
             self.plain,

@@ -285,10 +285,9 @@ class Stage:
     def encrypt(self, data: bytes, *, last: bool) -> bytes:
         """Return all that is to be sent, ``data`` at its end; after the ``last`` comes a close_notify."""
         try:
-            if data:
-                view = memoryview(data)
-                while view:
-                    view = view[self._object.write(view) :]
+            view = memoryview(data)
+            while view:
+                view = view[self._object.write(view) :]
             if last and self.established and not self._notified:
                 self._notified = True
                 self._object.unwrap()

@@ -10,8 +10,7 @@ from typing import Final
 HEADER: Final = struct.Struct(">IBI")
 _overhead: Final = HEADER.size
 _header: Final = HEADER.unpack_from
-CAUGHT_UP: Final = struct.Struct(">II")
-STANDING: Final = struct.Struct(">II")
+PAIR: Final = struct.Struct(">II")  #: the two numbers that CATCH_UP and REPLY begin with
 _LENGTH: Final = struct.Struct(">I")
 
 # From Tcl.
@@ -45,11 +44,6 @@ STATE: Final = 25  # a Tcl list: what changed in the state
 REPLY: Final = 27  # the number of frames that had come for the session, its standing; then as WRITE
 KNOWN: Final = 28  # a Tcl list: standing, line, reply, next standing
 TAKEN: Final = 23  # a large chunk has been used up
-
-
-def frame(operation: int, number: int, payload: bytes) -> bytes:
-    """Return one frame."""
-    return HEADER.pack(len(payload), operation, number) + payload
 
 
 def texts(payload: bytes) -> list[str]:

@@ -80,10 +80,10 @@ class Child:
         elif operation == frames.ACCEPT:
             self._accept(number)
         elif operation == frames.CATCH_UP:
-            foretold, standing = frames.CAUGHT_UP.unpack_from(payload)
+            foretold, standing = frames.PAIR.unpack_from(payload)
             if live is not None:
                 live.standing = standing
-            self._receive(number, live, payload[frames.CAUGHT_UP.size :], foretold)
+            self._receive(number, live, payload[frames.PAIR.size :], foretold)
         else:
             if live is not None:
                 live.standing = 0
@@ -118,7 +118,7 @@ class Child:
         elif live is not None:
             standing = self._known.settle(live)
             if standing and outcome:
-                self.send(frames.REPLY, number, frames.STANDING.pack(live.turn, standing) + outcome)
+                self.send(frames.REPLY, number, frames.PAIR.pack(live.turn, standing) + outcome)
             elif outcome:
                 self.send(frames.WRITE, number, outcome)
 

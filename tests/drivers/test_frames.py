@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 
 from pysmtpd.drivers import frames
 
+
+def frame(operation, number, payload):
+    return frames.HEADER.pack(len(payload), operation, number) + payload
+
+
 some_frames = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 2**32 - 1), st.binary(max_size=40)), max_size=8)
 
 
 @given(sent=some_frames, sizes=st.lists(st.integers(1, 30), max_size=40))
 def test_frames_come_back_in_any_chunks(sent, sizes):
-    stream = b"".join(frames.frame(*parts) for parts in sent)
+    stream = b"".join(frame(*parts) for parts in sent)
     reader = frames.FrameReader()
     found = []
     position = 0
@@ -24,7 +29,7 @@ def test_frames_come_back_in_any_chunks(sent, sizes):
 
 def test_a_large_frame_in_small_pieces():
     payload = bytes(range(256)) * 4000
-    stream = frames.frame(frames.RECEIVE, 7, payload) + frames.frame(frames.END, 8, b"")
+    stream = frame(frames.RECEIVE, 7, payload) + frame(frames.END, 8, b"")
     reader = frames.FrameReader()
     found = [one for start in range(0, len(stream), 1000) for one in reader.feed(stream[start : start + 1000])]
     assert found == [(frames.RECEIVE, 7, payload), (frames.END, 8, b"")]
