@@ -138,14 +138,18 @@ def test_stop_and_close_in_a_callback(run, method):
 
 
 def test_many_servers_in_one_loop(run):
+    senders = [f"{number}@example.org" for number in range(50)]
+
     async def main():
         servers = [aio.Server(banner=f"number {number}") for number in range(50)]
         await asyncio.gather(*(server.start() for server in servers))
-        await asyncio.gather(*(asyncio.to_thread(send, server.addr) for server in servers))
+        await asyncio.gather(
+            *(asyncio.to_thread(send, server.addr, sender) for server, sender in zip(servers, senders, strict=True))
+        )
         await asyncio.gather(*(server.close() for server in servers))
-        return [len(server.messages) for server in servers]
+        return [[message.sender for message in server.messages] for server in servers]
 
-    assert run(main()) == [1] * 50
+    assert run(main()) == [[sender] for sender in senders]
 
 
 def test_a_blocking_callback_in_a_thread_lets_the_loop_go_on(run):
