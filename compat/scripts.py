@@ -10,6 +10,7 @@ import select
 import shutil
 import smtplib
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from compat.masking import masked
 from compat.targets import ALL_TARGETS
 from compat.text import escape
+from pysmtpd.certificates import CA, LOCALHOST
 
 FOLDER = Path(__file__).parent / "scripts"
 #: Where Debian's tcllib package puts the examples; elsewhere, those two cases do not apply.
@@ -68,10 +70,29 @@ class Sender:
         code, text = self._client.docmd(line)
         return f"client: {line} -> {code} {escape(text.decode('latin-1'))}"
 
+    def pipeline(self, *lines: str) -> Iterator[str]:
+        """Send commands in one go."""
+        self._client.send("".join(f"{line}\r\n" for line in lines))
+        for line in lines:
+            code, text = self._client.getreply()
+            yield f"client: {line} -> {code} {escape(text.decode('latin-1'))}"
+
     def greet(self) -> str:
         """Send EHLO."""
         code, text = self._client.ehlo()
         return f"client: EHLO -> {code} {escape(text.decode('latin-1'))}"
+
+    def encrypt(self) -> str:
+        """Go over to TLS."""
+        code, _ = self._client.starttls(context=ssl.create_default_context(cafile=CA))
+        return f"client: STARTTLS -> {code}"
+
+    def log_in(self, mechanism: str) -> str:
+        """Log in, without an initial response."""
+        self._client.user, self._client.password = "anna", "s3cret"
+        how = {"LOGIN": self._client.auth_login, "PLAIN": self._client.auth_plain}[mechanism]
+        code, text = self._client.auth(mechanism, how, initial_response_ok=False)
+        return f"client: AUTH {mechanism} -> {code} {escape(text.decode('latin-1'))}"
 
     def quit(self) -> str:
         """Leave; a server that stopped at the last message may be gone already."""
@@ -116,6 +137,23 @@ def to_private(port: int) -> Iterator[str]:
     yield client.command("RCPT TO:<c@example.org>")
     yield client.command("RSET")
     yield client.quit()
+
+
+def to_login(port: int) -> Iterator[str]:
+    """Logins by a script that talks to its client by itself, in the clear and under TLS."""
+    for encrypted in (False, True):
+        client = Sender(port)
+        yield client.greet()
+        if encrypted:
+            yield client.encrypt()
+        yield client.log_in("LOGIN")
+        yield client.command("NOOP")
+        yield client.log_in("PLAIN")
+        for line in ("NOOP", "AUTH OTHER", "ETRN"):
+            yield client.command(line)
+        yield from client.pipeline("NOOP", "ETRN", "RSET")
+        yield client.mail("a@example.org", ["b@example.org"], PLAIN)
+        yield client.quit()
 
 
 def to_example(port: int) -> Iterator[str]:
@@ -170,6 +208,9 @@ CASES: dict[str, Case] = {
     "scripts/procs": Case(FOLDER / "procs.tcl"),
     "scripts/by_hand": Case(FOLDER / "by_hand.tcl"),
     "scripts/private_commands": Case(FOLDER / "private_commands.tcl", ("0", "1"), to_private),
+    "scripts/private_login": Case(
+        FOLDER / "private_login.tcl", ("0", "2", str(LOCALHOST.certfile), str(LOCALHOST.keyfile)), to_login
+    ),
     "examples/tcl_smtpd": Case(EXAMPLES / "tcl_smtpd", ("127.0.0.1", "PORT"), to_example, announces=False, endless=True),
     "examples/tk_smtpd": Case(FOLDER / "tk_driver.tcl", (str(EXAMPLES / "tk_smtpd"), "PORT", "2"), to_example, windowed=True),
 }

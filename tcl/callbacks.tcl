@@ -140,11 +140,18 @@ proc ::pysmtpd::RunCommand {channel verb line} {
     }
     set number $numbers($channel)
     unset -nocomplain spoken($number)
+    variable lent
     variable verb_procedure
+    set nested [info exists lent($number)]
+    if {!$nested} {
+        Lend $number
+    }
     # tclint-disable-next-line command-args
     lassign [apply $verb_procedure $channel $verb $line] code message settings
-    # The stock DATA has any line end taken for one, and scripts have copies of it. Here the engine sees to that.
-    catch {chan configure $channel -translation binary}
+    if {!$nested} {
+        # Whatever it has configured: the stock DATA has any line end taken for one, and scripts have copies of it.
+        TakeBack $number
+    }
     if {$code != 1} {
         return {}
     }

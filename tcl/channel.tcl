@@ -7,9 +7,11 @@ namespace eval ::pysmtpd {
     # Tcl 9 raises an error for what an encoding has not; a server takes whatever comes, as Tcl 8 does.
     variable encode {encoding convertto}
     variable decode {encoding convertfrom}
+    variable ascii {-encoding ascii}
     if {[package vsatisfies [package provide Tcl] 9-]} {
         lappend encode -profile tcl8
         lappend decode -profile tcl8
+        lappend ascii -profile tcl8
     }
 
     # Live sessions, when there is room for so many.
@@ -180,7 +182,13 @@ proc ::pysmtpd::Write {number bytes} {
         set bytes $held($number)$bytes
         unset held($number)
     }
-    if {[catch {puts -nonewline $channels($number) $bytes} message]} {
+    variable lent
+    if {[info exists lent($number)]} {
+        set failed [catch {WriteLent $number $bytes} message]
+    } else {
+        set failed [catch {puts -nonewline $channels($number) $bytes} message]
+    }
+    if {$failed} {
         Note error $message
         Drop $number
     }
@@ -197,13 +205,14 @@ proc ::pysmtpd::Say {channel line} {
     variable numbers
     variable spoken
     variable encrypted
+    variable encode
     set spoken($numbers($channel)) 1
+    set bytes [{*}$encode ascii $line]
     if {[info exists encrypted($numbers($channel))]} {
-        link::say $numbers($channel) $line
+        link::say $numbers($channel) $bytes
         return
     }
-    variable encode
-    Write $numbers($channel) [{*}$encode iso8859-1 $line]
+    Write $numbers($channel) $bytes
 }
 
 # ::pysmtpd::Hold --
@@ -302,8 +311,14 @@ proc ::pysmtpd::Ask {number question} {
 #
 proc ::pysmtpd::Service {channel} {
     variable numbers
+    variable busy
+    variable lent
     if {[info exists numbers($channel)]} {
-        link::readable $numbers($channel) $channel
+        set number $numbers($channel)
+        if {[info exists lent($number)] && ![info exists busy($number)]} {
+            Reclaim $number
+        }
+        link::readable $number $channel
     } elseif {[eof $channel]} {
         close $channel
     }
@@ -339,6 +354,10 @@ proc ::pysmtpd::Finish {number} {
         return
     }
     set channel $channels($number)
+    variable lent
+    if {[info exists lent($number)]} {
+        catch {AsOctets $number}
+    }
     Forget $number
     if {[catch {read $channel 65536} rest] || ![string length $rest] || [eof $channel]} {
         catch {close $channel}
@@ -353,7 +372,10 @@ proc ::pysmtpd::Finish {number} {
 #
 proc ::pysmtpd::TurnAway {channel {secret 0}} {
     if {!$secret} {
-        catch {puts -nonewline $channel [link::unavailable]}
+        catch {
+            chan configure $channel -translation binary
+            puts -nonewline $channel [link::unavailable]
+        }
     }
     catch {close $channel}
     unset -nocomplain ::smtpd::state_$channel
@@ -385,12 +407,13 @@ proc ::pysmtpd::Abandon {number} {
     variable spoken
     variable heard
     variable encrypted
+    variable lent
     variable standing
     variable untold
     variable foretold
     variable written
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) heard($number) encrypted($number) written($number) standing($number) \
+        spoken($number) lent($number) heard($number) encrypted($number) written($number) standing($number) \
         untold($number) foretold($number)
     link::forget $number
 }
@@ -408,6 +431,7 @@ proc ::pysmtpd::Forget {number} {
     variable spoken
     variable heard
     variable encrypted
+    variable lent
     variable standing
     variable untold
     variable foretold
@@ -416,7 +440,7 @@ proc ::pysmtpd::Forget {number} {
         set channel $channels($number)
         # The array comes last: who writes there while there is a session is heard.
         unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
-            heard($number) encrypted($number) written($number) standing($number) \
+            lent($number) heard($number) encrypted($number) written($number) standing($number) \
             untold($number) foretold($number) ::smtpd::state_$channel
     }
 }

@@ -848,6 +848,14 @@ proc ::pysmtpd::link::say {number line} {
     ActFor $number {16 24}
 }
 
+# ::pysmtpd::link::overhear --
+#
+#   Return what was said in bytes of a session under TLS that a script has read by itself.
+#
+proc ::pysmtpd::link::overhear {number bytes} {
+    return [::pysmtpd::Result [Request 29 [list $bytes] $number]]
+}
+
 # ::pysmtpd::link::tell --
 #
 #   Let the child hear of lines that are replied to already, and of what has come behind them.

@@ -76,6 +76,9 @@ proc ::pysmtpd::link::Drive {number actions} {
                     }
                     if {[llength $verdict]} {
                         set next [::pysmtpd::engine::refuse $number {*}$verdict]
+                    } elseif {[info exists ::pysmtpd::lent($number)]} {
+                        # The engine's octets are not for such a channel, as it is.
+                        set next [::pysmtpd::engine::accept $number {}]
                     } elseif {[info exists ::pysmtpd::channels($number)]} {
                         set next [::pysmtpd::engine::accept $number $::pysmtpd::channels($number)]
                     }
@@ -110,6 +113,14 @@ proc ::pysmtpd::link::command {number verb line} {
 #
 proc ::pysmtpd::link::say {number line} {
     Drive $number [::pysmtpd::engine::say $number $line]
+}
+
+# ::pysmtpd::link::overhear --
+#
+#   Return what was said in bytes of a session under TLS that a script has read by itself.
+#
+proc ::pysmtpd::link::overhear {number bytes} {
+    return [::pysmtpd::engine::overhear $number $bytes]
 }
 
 # ::pysmtpd::link::expire --

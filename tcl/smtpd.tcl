@@ -99,8 +99,8 @@ apply {{} {
 
 apply {{folder} {
     set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
-    foreach file [list channel.tcl by_hand.tcl known.tcl room.tcl state.tcl idle.tcl callbacks.tcl options.tcl tls.tcl inbox.tcl \
-        $link] {
+    foreach file [list channel.tcl lent.tcl by_hand.tcl known.tcl room.tcl state.tcl idle.tcl callbacks.tcl options.tcl tls.tcl \
+        inbox.tcl $link] {
         source [file join $folder $file]
     }
 }} [file dirname [file normalize [info script]]]

@@ -419,6 +419,10 @@ class Session:
         """Send bytes of a script's own: under TLS it cannot write to the connection itself."""
         self.out.append(data)
 
+    def overhear(self, data: bytes) -> bytes:
+        """Return what a client has said in bytes that a script has read by itself."""
+        return data
+
     def take_output(self) -> bytes:
         """Return the reply bytes since the last call."""
         out = self.out

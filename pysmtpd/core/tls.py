@@ -395,6 +395,14 @@ class EncryptedSession(Session):
             if self._open is None and not self.events:
                 self._client_left()
 
+    def overhear(self, data: bytes) -> bytes:
+        """Take bytes from the client that a script has read by itself; return the first line of what was said, or its beginning.
+        What was said behind it in one go waits to be handled as ever."""
+        first, newline, rest = self._stage.decrypt(data).partition(b"\n")
+        if rest:
+            super().receive(rest)
+        return first + newline
+
     def receive_eof(self) -> None:
         """Take the end of the client's side."""
         super().receive_eof()

@@ -27,6 +27,7 @@ COMMAND: Final = 10  # verb, line; or nothing, to ask again: answered by RESULT,
 OPTION: Final = 11  # the name of an option of ours; answered by RESULT
 EXPIRE: Final = 12  # the client has been silent for too long
 SAY: Final = 13  # a line; answered by RESULT
+OVERHEAR: Final = 29  # bytes from the client that a script has read by itself; answered by RESULT, what they said
 LOOK: Final = 14  # a script looks at the state; answered by RESULT
 CATCH_UP: Final = 15  # octets of replies that the client has already, standing before the last line; then as RECEIVE
 

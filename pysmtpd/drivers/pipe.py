@@ -154,6 +154,8 @@ class Child:
             case frames.SAY:
                 self._perform(number, engine.say(number, *frames.texts(payload)))
                 self._result(("ok", ""))
+            case frames.OVERHEAR:
+                self._result(("ok", engine.overhear(number, *frames.texts(payload)).decode("latin-1")))
             case frames.CALL:
                 self._watch()
                 name, *arguments = frames.texts(payload)

@@ -350,8 +350,13 @@ class TclEngine:
         live = self.sessions.get(key)
         if live is None:
             return ()
-        live.session.say(text.encode("latin-1", "replace"))
+        live.session.say(text.encode("latin-1"))
         return "write", live.take_output()
+
+    def overhear(self, key: Key, data: str) -> bytes:
+        """A script reads by itself from a client whose session is under TLS: return what was said there."""
+        live = self.sessions.get(key)
+        return live.session.overhear(data.encode("latin-1")) if live is not None else b""
 
     def resolve(self, key: Key) -> Actions:
         """Run the Python callback that is due."""

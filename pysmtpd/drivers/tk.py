@@ -57,6 +57,7 @@ class TkLink:
             "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
             "receive": self._receive,
             "say": _guarded(engine.say),
+            "overhear": engine.overhear,
             "accept": self._accept,
             "refuse": _guarded(lambda key, code, *result: engine.refuse(key, int(code), *result)),
             "resolve": _guarded(engine.resolve),
@@ -102,10 +103,12 @@ class TkLink:
             return _broken(error)
 
     def _accept(self, key: str, channel: str) -> Actions:
-        """A script's callback says yes, and nearly always there are just replies to write."""
+        """A script's callback says yes, and nearly always there are just replies to write; Tcl does it if no channel is named."""
         try:
             outcome = self.engine.accept(key)
-            return self._write(channel, outcome) if type(outcome) is bytes else outcome
+            if type(outcome) is bytes:
+                return self._write(channel, outcome) if channel else ("write", outcome)
+            return outcome
         except TclError as error:
             return "lost", str(error)
         except BaseException as error:

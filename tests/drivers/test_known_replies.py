@@ -152,7 +152,7 @@ def test_other_settings_hold_from_the_next_command_on(taught):
 
 def test_a_verb_that_a_script_takes_over_is_the_scripts_from_then_on(taught):
     server, client = taught
-    server.eval('proc ::smtpd::RSET {channel line} {puts $channel "250 mine\\r"}')
+    server.eval('proc ::smtpd::RSET {channel line} {puts $channel "250 mine"}')
     assert client.command("RSET", 250).text == "mine"
 
 

@@ -130,10 +130,15 @@ def test_a_string_is_read_as_tcllib_reads_it(tcllib, text):
 
 @settings(max_examples=300, deadline=None)
 @given(MESSAGES, st.sampled_from(["", "\n"]))
+@example('Content-Type: multipart/mixed; boundary="b"\n\nContent-Type: message/rfc822\n--b--', "")
 def test_a_file_is_read_as_tcllib_reads_it(tcllib, tmp_path_factory, text, end):
     file = tmp_path_factory.getbasetemp() / "message"
     file.write_bytes((text + end).encode("latin-1"))
-    assert ours(tcllib, "file", str(file)) == as_tcllib_says(tcllib, "file", str(file))
+    found, said = ours(tcllib, "file", str(file)), as_tcllib_says(tcllib, "file", str(file))
+    if ["0", "=-1"] in said:  # a part of that size: tcllib writes what stands behind it in its place
+        found.pop()
+        said.pop()
+    assert found == said
 
 
 # What is written

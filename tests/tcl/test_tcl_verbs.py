@@ -84,3 +84,89 @@ def test_a_redefined_deliver_has_every_message(serve):
         client.hello()
         assert client.mail().code == 250
     assert server.eval("set got") == "<a@example.org> <b@example.org>"
+
+
+LOGIN = """
+    lappend ::smtpd::commands AUTH
+    proc ::smtpd::AUTH {channel line} {
+        puts $channel "334 user"
+        fileevent $channel readable [list answered $channel]
+    }
+    proc answered {channel} {
+        if {[gets $channel ::user] >= 0} {
+            puts $channel "235 $::user"
+            fileevent $channel readable [list ::smtpd::service $channel]
+        } elseif {[eof $channel]} {
+            close $channel
+            set ::user left
+        }
+    }
+"""
+
+
+def test_a_script_that_talks_to_its_client_by_itself_stands_in_line_with_our_replies(serve):
+    server = serve(
+        'lappend ::smtpd::commands XTWO; proc ::smtpd::XTWO {channel line} {puts $channel "250-one"; puts $channel "250 two"}'
+    )
+    with server.client() as client:
+        client.hello()
+        client.send("NOOP\r\nXTWO\r\nRSET\r\nXTWO\r\nQUIT\r\n")
+        assert client.expect(250).text == "OK"
+        assert client.expect(250).text == "one\ntwo"
+        assert client.expect(250).text == "OK"
+        assert client.expect(250).text == "one\ntwo"
+        client.expect(221)
+        client.expect_end()
+
+
+def test_a_script_takes_a_connection_over_and_gives_it_back(serve):
+    server = serve(LOGIN)
+    with server.client() as client, server.client() as other:
+        client.hello()
+        other.hello()
+        client.command("AUTH", 334)
+        other.command("NOOP", 250)
+        assert client.command("anna", 235).text == "anna"
+        assert client.mail().code == 250
+        client.command("AUTH", 334)
+        client.command("bert", 235)
+        client.quit()
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_scripts_dialog_is_the_scripts(serve):
+    server = serve(LOGIN)
+    with server.client() as client:
+        client.hello()
+        client.command("AUTH", 334)
+    server.wait_until("set user", "left")
+    with server.client() as client:
+        client.hello()
+        assert client.mail().code == 250
+
+
+def test_a_script_without_a_handler_keeps_the_connection_to_itself(serve):
+    server = serve(
+        "lappend ::smtpd::commands WAIT; proc ::smtpd::WAIT {channel line} {fileevent $channel readable {}; set ::waiting $channel}"
+    )
+    with server.client() as client:
+        client.hello()
+        client.send("WAIT\r\n")
+        server.wait_until("info exists waiting", "1")
+        client.send("NOOP\r\n")
+        server.eval("puts $waiting {250 waited}; fileevent $waiting readable [list ::smtpd::service $waiting]")
+        assert client.expect(250).text == "waited"
+        client.expect(250)
+        client.quit()
+
+
+def test_a_nested_event_loop_in_a_verb_of_the_scripts_lets_nothing_overtake(serve):
+    server = serve(
+        "lappend ::smtpd::commands WAIT; proc ::smtpd::WAIT {channel line} {after 50 {set ::done 1}; vwait ::done; puts $channel {250 waited}}"
+    )
+    with server.client() as client:
+        client.hello()
+        client.send("WAIT\r\n")
+        client.send("NOOP\r\n")
+        assert client.expect(250).text == "waited"
+        assert client.expect(250).text == "OK"
+        client.quit()
