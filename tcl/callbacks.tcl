@@ -7,8 +7,12 @@ namespace eval ::pysmtpd {
 
     # A callback runs in a procedure frame inside ::smtpd that has the channel's name in a variable: scripts say
     # [upvar 1 channel ch; ::smtpd::state $ch client_addr] to learn who the client is. The catch stands inside the frame,
-    # so that a callback's [return -code return] is one of its outcomes.
+    # so that a callback's [return -code return] is one of its outcomes. Who looks at the name has the channel lent.
+    # For what the stock package asks, the frame is that of the procedure which asks there; see smtpd.tcl.
+    variable asked {}        ;# a question on its way to such a frame: the words to run, and what they find there
+    variable frames          ;# procedure -> the name that it has by now; none when it is gone
     variable validator {{channel prefix arguments} {
+        trace add variable channel read ::pysmtpd::Looked
         list [catch {{*}$prefix {*}$arguments} message settings] $message $settings
     } ::smtpd}
     variable verb_procedure {{channel verb line} {
@@ -73,6 +77,15 @@ proc ::pysmtpd::Prefix {option} {
     return $prefix
 }
 
+# ::pysmtpd::IsScript --
+#
+#   Tell whether a callback option is more than the words of a command: the stock package evaluates it, so that there may be
+#   variables in it, or other commands.
+#
+proc ::pysmtpd::IsScript {prefix} {
+    return [string match "*\[\[\$;\n\]*" $prefix]
+}
+
 # ::pysmtpd::HasMessage --
 #
 #   Tell whether there is anything to deliver in a session.
@@ -100,13 +113,13 @@ proc ::pysmtpd::HasManyFields {lines} {
 # Arguments:
 #   kind     host, sender, recipient, user, deliver, command or tls
 #   channel  the session's connection
-#   values   a list of one: the address to check; a user's name and secret; a verb and its line; or what TlsCallback takes
+#   values   a list of one: the address to check, and of a path what Validate takes; a user's name and secret; a verb and its
+#            line; or what TlsCallback takes
 #
 # Results:
 #   Nothing when the callback returned; else its return code, result and errorCode.
 #
 proc ::pysmtpd::Callback {kind channel values} {
-    variable validator
     variable delivery
     if {$kind eq "deliver"} {
         # tclint-disable-next-line command-args
@@ -117,14 +130,57 @@ proc ::pysmtpd::Callback {kind channel values} {
         return [TlsCallback $channel {*}[lindex $values 0]]
     } elseif {[catch {Prefix validate_$kind} prefix]} {
         lassign [list 1 $prefix {}] code result settings
-    } else {
+    } elseif {$kind eq "user"} {
+        variable validator
         # tclint-disable-next-line command-args
-        lassign [apply $validator $channel $prefix [expr {$kind eq "user" ? [lindex $values 0] : $values}]] code result settings
+        lassign [apply $validator $channel $prefix [lindex $values 0]] code result settings
+    } else {
+        set asked [expr {$kind eq "host" ? $values : [lindex $values 0]}]
+        lassign [Validate $kind $channel $prefix {*}$asked] code result settings
     }
     if {$code == 0} {
         return {}
     }
     return [list $code $result [ErrorCode $settings]]
+}
+
+# ::pysmtpd::Validate --
+#
+#   Run a validator in the frame of the procedure that asks it in the stock package.
+#
+# Arguments:
+#   kind     host, sender or recipient
+#   prefix   the option, as Prefix gives it
+#   address  what to check
+#   path     sender and recipient: the address in its brackets...
+#   options  ...what follows it...
+#   line     ...and the whole command line
+#
+# Results:
+#   The return code, the result, and the return options.
+#
+proc ::pysmtpd::Validate {kind channel prefix address {path {}} {options {}} {line {}}} {
+    variable asked
+    variable frames
+    variable validator
+    variable asking
+    set frame [dict get $asking $kind]
+    if {$frames($frame) eq ""} {
+        # tclint-disable-next-line command-args
+        return [apply $validator $channel $prefix [list $address]]
+    }
+    if {[IsScript $::smtpd::options(validate_$kind)]} {
+        set variable [expr {$kind eq "host" ? "client_addr" : "addr(address)"}]
+        set words [list eval "$::smtpd::options(validate_$kind) \$$variable"]
+    } else {
+        set words [list {*}$prefix $address]
+    }
+    set asked [list $words $address $path $options]
+    if {$kind eq "host"} {
+        set line [::smtpd::state $channel client_port]
+        return [$frames($frame) $channel $address $line]
+    }
+    return [$frames($frame) $channel $line]
 }
 
 # ::pysmtpd::RunCommand --
@@ -144,6 +200,7 @@ proc ::pysmtpd::RunCommand {channel verb line} {
     variable verb_procedure
     set nested [info exists lent($number)]
     if {!$nested} {
+        Release $number
         Lend $number
     }
     # tclint-disable-next-line command-args
@@ -162,10 +219,13 @@ proc ::pysmtpd::RunCommand {channel verb line} {
 
 # ::pysmtpd::TakenOver --
 #
-#   Note that a script has renamed or redefined a verb, deliver or Log: the engine asks for it from now on. Called by traces.
+#   Note that a script has renamed or redefined a verb, deliver, Log or accept: the engine asks for it from now on. Called by
+#   traces.
 #
-proc ::pysmtpd::TakenOver {verb args} {
+proc ::pysmtpd::TakenOver {verb old new operation} {
     variable ours
+    variable frames
+    set frames($verb) $new
     unset -nocomplain ours($verb)
     Changed
 }

@@ -21,7 +21,7 @@ namespace eval ::pysmtpd {
     variable channels        ;# number -> channel
     variable numbers         ;# channel -> number
     variable busy            ;# number -> 1 while a callback of the session runs
-    variable suspended       ;# number -> 1 while nothing is read from it, though there may be something
+    variable suspended       ;# number -> the handler it had, while nothing is read from it, though there may be something
     variable held            ;# number -> reply bytes that go out with the next ones
     variable spoken          ;# number -> 1 when a script has sent a line of its own in the course of a callback
     array set channels {}
@@ -73,8 +73,11 @@ proc ::pysmtpd::Open {channel address port} {
 #
 proc ::pysmtpd::Suspend {number channel} {
     variable suspended
-    set suspended($number) 1
-    chan event $channel readable {}
+    set handler [chan event $channel readable]
+    if {$handler ne "" || ![info exists suspended($number)]} {
+        set suspended($number) $handler
+        chan event $channel readable {}
+    }
 }
 
 # ::pysmtpd::Resume --
@@ -85,8 +88,13 @@ proc ::pysmtpd::Resume {number} {
     variable suspended
     variable channels
     if {[info exists suspended($number)] && [info exists channels($number)]} {
+        set channel $channels($number)
+        if {[IsForeign $channel $suspended($number)]} {
+            chan event $channel readable $suspended($number)
+        } else {
+            Listen $number $channel
+        }
         unset suspended($number)
-        Listen $number $channels($number)
     }
 }
 
@@ -255,6 +263,7 @@ proc ::pysmtpd::Ask {number question} {
     variable busy
     variable held
     variable written
+    variable lent
     if {![info exists channels($number)]} {
         return {}
     }
@@ -287,6 +296,9 @@ proc ::pysmtpd::Ask {number question} {
     }
     if {!$nested} {
         unset -nocomplain busy($number)
+        if {[info exists lent($number)]} {
+            TakeBack $number
+        }
     }
     if {![info exists channels($number)]} {
         return {}
@@ -295,7 +307,10 @@ proc ::pysmtpd::Ask {number question} {
         Commit $number
     }
     if {$channel ni [chan names $channel]} {
-        # The callback closed the connection.
+        # The callback closed the connection. A verb has said what it had to say before that.
+        if {$kind ne "command"} {
+            Note error "can not find channel named \"$channel\""
+        }
         Drop $number
     } elseif {!$nested} {
         trace remove variable $state {write unset} $touched

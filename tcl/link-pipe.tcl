@@ -449,6 +449,18 @@ proc ::pysmtpd::link::command {number verb line} {
     }
 }
 
+# ::pysmtpd::link::await --
+#
+#   A script wants the engine to have done all there is to do for a session by now, with all that it asks on the way.
+#
+proc ::pysmtpd::link::await {number} {
+    set open 1
+    while {$open} {
+        set open [lindex [::pysmtpd::Result [Request 10 {} $number]] 1]
+        ActFor $number
+    }
+}
+
 # ::pysmtpd::link::ActFor --
 #
 #   Do what the frames say that have come for one session; the others stay.

@@ -107,6 +107,13 @@ proc ::pysmtpd::link::command {number verb line} {
     Drive $number [::pysmtpd::engine::command $number $verb $line]
 }
 
+# ::pysmtpd::link::await --
+#
+#   A script wants the engine to have done all there is to do for a session by now. It has.
+#
+proc ::pysmtpd::link::await {number} {
+}
+
 # ::pysmtpd::link::say --
 #
 #   A script has a line of its own for a client whose session is under TLS.

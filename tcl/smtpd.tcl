@@ -8,6 +8,7 @@ package require Tcl 8.6-
 
 namespace eval ::pysmtpd {
     variable ours            ;# verb -> 1 while its procedure is the one made here
+    variable asking {host accept sender MAIL recipient RCPT} ;# kind of question -> the procedure that asks it in stock
     array set ours {}
 }
 
@@ -86,14 +87,28 @@ namespace eval ::smtpd {
 }
 
 # The verbs, ::smtpd::HELO and all the others {channel line}: what a script that calls one gets is the engine's own handling.
-# The engine calls them only where a script has put one of its own in the place, or has added a verb.
+# The engine calls them only where a script has put one of its own in the place, or has added a verb; and MAIL and RCPT, as
+# ::smtpd::accept, to have a validator run in their frame: scripts look around there, with upvar and [info level].
 apply {{} {
     foreach verb {DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS} {
+        set body "::pysmtpd::Command \$channel $verb \$line"
+        if {$verb in {MAIL RCPT}} {
+            set body [string map [list BODY $body PATH [expr {$verb eq "MAIL" ? "from" : "to"}]] {
+                if {![llength $::pysmtpd::asked]} {
+                    return [BODY]
+                }
+                lassign $::pysmtpd::asked words addr(address) PATH opts
+                set ::pysmtpd::asked {}
+                trace add variable channel read ::pysmtpd::Looked
+                list [catch {{*}$words} msg settings] $msg $settings
+            }]
+        }
         # tclint-disable-next-line command-args
-        proc ::smtpd::$verb {channel line} "::pysmtpd::Command \$channel $verb \$line"
+        proc ::smtpd::$verb {channel line} $body
         # Redefining a command deletes it first.
         trace add command ::smtpd::$verb {rename delete} [list ::pysmtpd::TakenOver $verb]
         set ::pysmtpd::ours($verb) 1
+        set ::pysmtpd::frames($verb) ::smtpd::$verb
     }
 }}
 
@@ -232,6 +247,12 @@ proc ::smtpd::stop {} {
 #   client_port  port of the client
 #
 proc ::smtpd::accept {channel client_addr client_port} {
+    if {[llength $::pysmtpd::asked]} {
+        lassign $::pysmtpd::asked words
+        set ::pysmtpd::asked {}
+        trace add variable channel read ::pysmtpd::Looked
+        return [list [catch {{*}$words} msg settings] $msg $settings]
+    }
     upvar [namespace current]::state_$channel State
     unset -nocomplain State
     initializeState $channel
@@ -239,6 +260,10 @@ proc ::smtpd::accept {channel client_addr client_port} {
     set State(client_addr) $client_addr
     set State(client_port) $client_port
     ::pysmtpd::Open $channel $client_addr $client_port
+    if {[info level] > 1} {
+        # Called by a script: an accept of its own, or a handler of its own for a listener.
+        ::pysmtpd::Greet $channel
+    }
     return
 }
 
@@ -455,7 +480,12 @@ proc ::smtpd::deliver {channel} {
         return -code error "too many header fields"
     }
     set token [mime::initialize -string [join [state $channel data] \n]]
-    set failed [catch {{*}$prefix $token} message settings]
+    lappend prefix $token
+    if {[::pysmtpd::IsScript $options(deliverMIME)]} {
+        set prefix [list eval "$options(deliverMIME) \$token"]
+    }
+    trace add variable channel read ::pysmtpd::Looked
+    set failed [catch {{*}$prefix} message settings]
     mime::finalize $token -subordinates all
     if {$failed} {
         Log debug "error in deliver: $message"
@@ -474,6 +504,7 @@ proc ::smtpd::deliver_old {channel} {
         return
     }
     set prefix [::pysmtpd::Prefix deliver]
+    trace add variable channel read ::pysmtpd::Looked
     if {[catch {{*}$prefix $State(from) $State(to) $State(data)} message settings]} {
         Log debug "error in deliver: $message"
         return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
@@ -482,10 +513,11 @@ proc ::smtpd::deliver_old {channel} {
 
 # Where a script puts one of its own, that deliver has every message, and that Log hears of everything.
 apply {{} {
-    foreach name {deliver Log} {
+    foreach name {deliver Log accept} {
         trace add command ::smtpd::$name {rename delete} [list ::pysmtpd::TakenOver $name]
         set ::pysmtpd::ours($name) 1
     }
+    set ::pysmtpd::frames(accept) ::smtpd::accept
 }}
 
 package provide smtpd 1.5

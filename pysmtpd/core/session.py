@@ -106,6 +106,7 @@ class Session:
         "_plain",
         "_stage",
         "_trace",
+        "asking",
         "body",
         "chunks",
         "client",
@@ -164,6 +165,8 @@ class Session:
         #: What looks at the next command line first, and returns the one to go on with; None where it has dealt with it.
         self.prelude: Callable[[Session, str], str | None] | None = Session._first_line
         self.confidential = False  #: whether the next line is a secret, not to be shown to anybody
+        #: Of the path that somebody is asked about: with its brackets, what follows it, and the command line that names it.
+        self.asking = ("", "", "")
         self._plain: Envelope | None = None  # that of a message without parameters, while nothing in it changes
         self.record: Record  # only of a session that is recorded
 
@@ -753,6 +756,7 @@ class Session:
             return
         path, address, _, options, parameters = found
         if "sender" in config.ask:
+            self.asking = path, options, line
             accepted = partial(self._sender_accepted, path, address, options, parameters)
             self.ask(CheckSender(address), config.replies.mail_ok, accepted, partial(self._sender_refused, address))
         else:
@@ -781,11 +785,12 @@ class Session:
         if len(self.recipients) >= config.limits.recipients:
             self.fail(config.replies.too_many_recipients)
             return
-        path, address, local, _, parameters = found
+        path, address, local, options, parameters = found
         postmaster = local.lower() == "postmaster"
         if postmaster:
             self.log("notice", "RCPT to postmaster")
         if "recipient" in config.ask and not postmaster:
+            self.asking = path, options, line
             accepted = partial(self._recipient_accepted, path, address, parameters)
             self.ask(CheckRecipient(address), config.replies.rcpt_ok, accepted, partial(self._recipient_refused, address))
         else:

@@ -27,6 +27,7 @@ def vrfy(session: Session, line: str) -> None:
     address = path[1]
     verified = replies.verified.format(address=address)
     accepted = free_reply(verified[:3], verified[4:])
+    session.asking = f"<{address}>", "", line
     session.ask(CheckRecipient(address), accepted, _nothing, partial(_refused, session))
 
 

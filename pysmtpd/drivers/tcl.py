@@ -471,7 +471,7 @@ class TclEngine:
             case question:
                 if question.kind in self._asked_in_python:
                     return "python", ""
-                return "ask", (question.kind, live.changes(), _value_of(question))
+                return "ask", (question.kind, live.changes(), value_of(question, live.session))
 
 
 class Live:
@@ -534,7 +534,7 @@ class Live:
         return "indata", "0", *(() if self.session.sender else ("data", ()))
 
 
-def _value_of(question: Question) -> object:
+def value_of(question: Question, session: Session) -> object:
     """Return what a script is told of a question."""
     match question:
         case Command(verb, line):
@@ -543,7 +543,9 @@ def _value_of(question: Question) -> object:
             return username, secret
         case TlsReport(option, _, details):
             return option, *(tuple(chain(*detail.items())) if isinstance(detail, dict) else detail for detail in details)
-        case CheckHost(address) | CheckSender(address) | CheckRecipient(address):
+        case CheckSender(address) | CheckRecipient(address):
+            return address, *session.asking
+        case CheckHost(address):
             return address
         case _:
             return ""

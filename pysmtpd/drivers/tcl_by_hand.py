@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 from pysmtpd.core import Close, Config, Log, Question, Refuse, Session, StartTls, Verdict
 from pysmtpd.drivers.tcl_values import list_elements
 
-Step: TypeAlias = tuple[str, ...] | tuple[str, str, list[str]]
+Step: TypeAlias = tuple[str, ...] | tuple[str, str, list[str]] | tuple[str, str, list[str], str]
 
 #: The items that a verb goes by, and changes.
 _ITEMS = ("domain", "from", "to", "options", "id")
@@ -190,8 +190,9 @@ class Hand:
         while (question := session.question) is not None:
             verdict = self._answer(question)
             if verdict is None:
+                asked = [question.address, *session.asking]  # type: ignore[union-attr] # MAIL or RCPT
                 self._serial += 1
                 self._asking[str(self._serial)] = session
-                return [*steps, ("ask", question.kind, question.address, str(self._serial))]  # type: ignore[union-attr] # MAIL or RCPT
+                return [*steps, ("ask", question.kind, asked, str(self._serial))]
             steps += session.go_on(verdict)
         return steps

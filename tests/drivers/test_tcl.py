@@ -66,10 +66,10 @@ def test_a_question_for_the_script_is_the_last_action_and_says_what_changed():
     opened(made)
     actions = made.receive(1, MAIL)
     assert names(actions) == ["hold", "ask"]
-    assert asked(actions) == ("sender", ("domain", "c"), "a@b")
+    assert asked(actions) == ("sender", ("domain", "c"), ("a@b", "<a@b>", "", "MAIL FROM:<a@b>"))
     assert not made.receive(1, b"NOOP\r\n")
     actions = made.accept(1)
-    assert asked(actions) == ("recipient", ("from", "<a@b>"), "c@d")
+    assert asked(actions) == ("recipient", ("from", "<a@b>"), ("c@d", "<c@d>", "", "RCPT TO:<c@d>"))
     actions = made.accept(1)
     kind, changes, text = asked(actions)
     assert (kind, changes[:2], changes[2]) == ("deliver", ("to", ("<c@d>",)), "id")

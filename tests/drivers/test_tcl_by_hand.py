@@ -68,7 +68,8 @@ def test_a_question_is_put_to_the_script_and_answered_by_its_number(hand, config
     config.listen_for(frozenset(("sender", "recipient")))
     [(*question, number)] = hand.call("chan", "MAIL", "MAIL FROM:<a@b>")
     [(*other, second)] = hand.call("chan", "RCPT", "RCPT TO:<c@d>")
-    assert (question, other) == (["ask", "sender", "a@b"], ["ask", "recipient", "c@d"])
+    assert question == ["ask", "sender", ["a@b", "<a@b>", "", "MAIL FROM:<a@b>"]]
+    assert other == ["ask", "recipient", ["c@d", "<c@d>", "", "RCPT TO:<c@d>"]]
     assert hand.answer(second, Refuse("no")) == [("say", "553 Requested action not taken: mailbox name not allowed")]
     assert hand.answer(number, Accept()) == [("set", "from", "<a@b>"), ("set", "options", ""), ("say", "250 OK")]
 
