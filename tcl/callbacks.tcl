@@ -77,15 +77,6 @@ proc ::pysmtpd::Prefix {option} {
     return $prefix
 }
 
-# ::pysmtpd::IsScript --
-#
-#   Tell whether a callback option is more than the words of a command: the stock package evaluates it, so that there may be
-#   variables in it, or other commands.
-#
-proc ::pysmtpd::IsScript {prefix} {
-    return [string match "*\[\[\$;\n\]*" $prefix]
-}
-
 # ::pysmtpd::HasMessage --
 #
 #   Tell whether there is anything to deliver in a session.
@@ -169,13 +160,7 @@ proc ::pysmtpd::Validate {kind channel prefix address {path {}} {options {}} {li
         # tclint-disable-next-line command-args
         return [apply $validator $channel $prefix [list $address]]
     }
-    if {[IsScript $::smtpd::options(validate_$kind)]} {
-        set variable [expr {$kind eq "host" ? "client_addr" : "addr(address)"}]
-        set words [list eval "$::smtpd::options(validate_$kind) \$$variable"]
-    } else {
-        set words [list {*}$prefix $address]
-    }
-    set asked [list $words $address $path $options]
+    set asked [list [list {*}$prefix $address] $address $path $options]
     if {$kind eq "host"} {
         set line [::smtpd::state $channel client_port]
         return [$frames($frame) $channel $address $line]

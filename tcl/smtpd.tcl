@@ -480,12 +480,8 @@ proc ::smtpd::deliver {channel} {
         return -code error "too many header fields"
     }
     set token [mime::initialize -string [join [state $channel data] \n]]
-    lappend prefix $token
-    if {[::pysmtpd::IsScript $options(deliverMIME)]} {
-        set prefix [list eval "$options(deliverMIME) \$token"]
-    }
     trace add variable channel read ::pysmtpd::Looked
-    set failed [catch {{*}$prefix} message settings]
+    set failed [catch {{*}$prefix $token} message settings]
     mime::finalize $token -subordinates all
     if {$failed} {
         Log debug "error in deliver: $message"
