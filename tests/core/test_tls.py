@@ -75,6 +75,14 @@ def test_the_same_byte_by_byte():
     assert len(delivered(driver)) == 1
 
 
+def test_what_a_script_reads_by_itself_is_a_line_and_what_is_behind_it_the_sessions():
+    driver, client = started()
+    client.tls.write(b"s3cret\r\nEHLO client.example\r\n")
+    assert driver.session.overhear(client.outgoing.read()) == b"s3cret\r\n"
+    assert client.send(b"NOOP\r\n").splitlines()[-1] == b"250 2.0.0 OK"
+    assert driver.session.domain == "client.example"
+
+
 def test_a_body_of_many_records_arrives_whole():
     driver, client = started(piece=1000)
     body = b"".join(b"%d %s\r\n" % (number, b"x" * 60) for number in range(2000))
