@@ -60,6 +60,7 @@ soak: setup
 	$(BIN)/python -m soak --seconds $(ENDURE)
 
 bench: setup $(PEERS)/ready
+	$(BIN)/python -m compileall -q pysmtpd
 	$(BIN)/python -m benchmarks --out benchmarks/RESULTS.md $(BENCH)
 
 $(PEERS)/ready: tools/peers.sh

@@ -10,8 +10,9 @@ from pysmtpd.core.grammar import Pattern
 _PLAIN = re.compile(r"[^\s{}\[\]$\";\\#\x00\x85\xa0][^\s{}\[\]$\";\\\x00\x85\xa0]*\Z")
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 _SPECIAL = re.compile(r'[\s{}\[\]$";\\#\x85\xa0]')
-#: What braces around an element would not keep as it is, or might not; and what may have to become an escape.
-_UNFIT_FOR_BRACES = re.compile(r"[{}\\\u0100-\U0010ffff]")
+#: What braces around an element would not keep as it is, or might not; and what may have to become an escape: braces, the
+#: backslash, and all beyond U+00FF. Said by what is not among them, for a set of so many characters takes 7 ms to compile.
+_UNFIT_FOR_BRACES = re.compile(r"[^\x00-\[\]-z|~-\xff]")
 
 
 def list_element(text: str) -> str:
