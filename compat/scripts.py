@@ -51,6 +51,11 @@ AAEC/w==
 Client = Callable[[int], Iterator[str]]
 
 
+def _said(command: str, reply: tuple[int, bytes]) -> str:
+    code, text = reply
+    return f"client: {command} -> {code} {escape(text.decode('latin-1'))}"
+
+
 class Sender:
     """An smtplib client that notes down how the server took each thing."""
 
@@ -67,20 +72,17 @@ class Sender:
 
     def command(self, line: str) -> str:
         """Send one command."""
-        code, text = self._client.docmd(line)
-        return f"client: {line} -> {code} {escape(text.decode('latin-1'))}"
+        return _said(line, self._client.docmd(line))
 
     def pipeline(self, *lines: str) -> Iterator[str]:
         """Send commands in one go."""
         self._client.send("".join(f"{line}\r\n" for line in lines))
         for line in lines:
-            code, text = self._client.getreply()
-            yield f"client: {line} -> {code} {escape(text.decode('latin-1'))}"
+            yield _said(line, self._client.getreply())
 
     def greet(self) -> str:
         """Send EHLO."""
-        code, text = self._client.ehlo()
-        return f"client: EHLO -> {code} {escape(text.decode('latin-1'))}"
+        return _said("EHLO", self._client.ehlo())
 
     def encrypt(self) -> str:
         """Go over to TLS."""
@@ -91,8 +93,7 @@ class Sender:
         """Log in, without an initial response."""
         self._client.user, self._client.password = "anna", "s3cret"
         how = {"LOGIN": self._client.auth_login, "PLAIN": self._client.auth_plain}[mechanism]
-        code, text = self._client.auth(mechanism, how, initial_response_ok=False)
-        return f"client: AUTH {mechanism} -> {code} {escape(text.decode('latin-1'))}"
+        return _said(f"AUTH {mechanism}", self._client.auth(mechanism, how, initial_response_ok=False))
 
     def quit(self) -> str:
         """Leave; a server that stopped at the last message may be gone already."""
