@@ -183,17 +183,12 @@ proc ::pysmtpd::RunCommand {channel verb line} {
     unset -nocomplain spoken($number)
     variable lent
     variable verb_procedure
-    set nested [info exists lent($number)]
-    if {!$nested} {
+    if {![info exists lent($number)]} {
         Release $number
         Lend $number
     }
     # tclint-disable-next-line command-args
     lassign [apply $verb_procedure $channel $verb $line] code message settings
-    if {!$nested} {
-        # Whatever it has configured: the stock DATA has any line end taken for one, and scripts have copies of it.
-        TakeBack $number
-    }
     if {$code != 1} {
         return {}
     }

@@ -133,7 +133,8 @@ proc ::pysmtpd::Reclaim {number} {
 
 # ::pysmtpd::AsOctets --
 #
-#   Have a channel that was lent carry octets again, and never wait.
+#   Have a channel that was lent carry octets again, and never wait, whatever the script has configured: the stock DATA has any
+#   line end taken for one, and scripts have copies of it.
 #
 proc ::pysmtpd::AsOctets {number} {
     variable channels

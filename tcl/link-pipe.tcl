@@ -442,10 +442,9 @@ proc ::pysmtpd::link::command {number verb line} {
     set ::pysmtpd::standing($number) 0
     lassign [::pysmtpd::Result [Request 10 [list $verb $line] $number]] before open
     ActFor $number
-    while {$open > $before} {
+    if {$open > $before} {
         # The question that came up has been answered just now; there may be another one.
-        set open [lindex [::pysmtpd::Result [Request 10 {} $number]] 1]
-        ActFor $number
+        await $number $before
     }
 }
 
@@ -453,9 +452,12 @@ proc ::pysmtpd::link::command {number verb line} {
 #
 #   A script wants the engine to have done all there is to do for a session by now, with all that it asks on the way.
 #
-proc ::pysmtpd::link::await {number} {
-    set open 1
-    while {$open} {
+# Arguments:
+#   before   how many questions may stay open
+#
+proc ::pysmtpd::link::await {number {before 0}} {
+    set open [expr {$before + 1}]
+    while {$open > $before} {
         set open [lindex [::pysmtpd::Result [Request 10 {} $number]] 1]
         ActFor $number
     }
