@@ -12,8 +12,8 @@ from smtp_client import DEADLINE, Client
 from tclsh import environment
 
 from pysmtpd import Server
-from pysmtpd.drivers import selector
-from pysmtpd.drivers.selector import READ, WRITE, SelectorPoller
+from pysmtpd.drivers import sockets
+from pysmtpd.drivers.sockets import READ, WRITE, SelectorPoller
 
 
 def python(program, *arguments):
@@ -37,7 +37,7 @@ def test_it_needs_no_asyncio():
 
 @pytest.mark.parametrize("kind", [selectors.SelectSelector, selectors.PollSelector, selectors.EpollSelector])
 def test_any_selector_will_do(monkeypatch, kind):
-    monkeypatch.setattr(selector, "_new_poller", lambda: SelectorPoller(kind()))
+    monkeypatch.setattr(sockets, "new_poller", lambda: SelectorPoller(kind()))
     with Server() as server:
         with Client(server.addr, receive_buffer=4096) as stuck:
             stuck.expect(220)
