@@ -149,9 +149,21 @@ def _install(interp: _Interpreter, callbacks: str | None) -> None:
         pysmtpd.install(interp, callbacks=callbacks)
     except (ValueError, RuntimeError, OSError, tkinter.TclError) as error:
         raise StartError(str(error)) from error
+    _serve_threads()
     # What loading the package tried in vain is not the script's. The variables stay: tcllib's mime reads them unasked.
     interp.tk.call("set", "::errorInfo", "")
     interp.tk.call("set", "::errorCode", "NONE")
+
+
+def _serve_threads() -> None:
+    """Let the interpreters of a script's threads, and of a tclsh that it runs, find the package: the environment is all they have
+    of this one. They get a server of their own, with the engine in a child of this Python.
+    """
+    from pysmtpd.drivers.tcl_values import list_element
+    from pysmtpd.location import tcl_path
+
+    os.environ["TCLLIBPATH"] = f"{list_element(str(tcl_path()))} {os.environ.get('TCLLIBPATH', '')}".rstrip()
+    os.environ.setdefault("PYSMTPD_PYTHON", sys.executable)
 
 
 # ---- the end of the process

@@ -192,22 +192,8 @@ proc ::pysmtpd::RunCommand {channel verb line} {
     if {$code != 1} {
         return {}
     }
-    # tclint-disable-next-line command-args
-    after 0 [list {*}[interp bgerror {}] $message $settings]
+    Background $message $settings
     return [expr {[info exists spoken($number)] ? {} : [list 1 $message NONE]}]
-}
-
-# ::pysmtpd::TakenOver --
-#
-#   Note that a script has renamed or redefined a verb, deliver, Log or accept: the engine asks for it from now on. Called by
-#   traces.
-#
-proc ::pysmtpd::TakenOver {verb old new operation} {
-    variable ours
-    variable frames
-    set frames($verb) $new
-    unset -nocomplain ours($verb)
-    Changed
 }
 
 # ::pysmtpd::ErrorCode --
@@ -219,6 +205,27 @@ proc ::pysmtpd::ErrorCode {settings} {
         return NONE
     }
     return [dict get $settings -errorcode]
+}
+
+# ::pysmtpd::AsError --
+#
+#   Return the return options with which an error is passed on, however a callback has ended: with its code, and where it was.
+#
+proc ::pysmtpd::AsError {settings} {
+    set error [list -code error -errorcode [ErrorCode $settings]]
+    if {[dict exists $settings -errorinfo]} {
+        lappend error -errorinfo [dict get $settings -errorinfo]
+    }
+    return $error
+}
+
+# ::pysmtpd::Background --
+#
+#   Have an error of the script's own handled as one in the background.
+#
+proc ::pysmtpd::Background {message settings} {
+    # tclint-disable-next-line command-args
+    after 0 [list {*}[interp bgerror {}] $message $settings]
 }
 
 # ::pysmtpd::SetOption --
@@ -284,9 +291,15 @@ proc ::pysmtpd::Settings {} {
         banner $::smtpd::options(banner) version $::smtpd::version log_level $level]
     foreach command $::smtpd::commands {
         lappend settings command $command
-        if {![info exists ours($command)]} {
-            lappend settings scripted $command
-        }
+    }
+    foreach verb [ByScript] {
+        lappend settings scripted $verb
+    }
+    if {[Replaced Puts]} {
+        lappend settings puts script
+    }
+    if {[Replaced timestamp gmtoffset]} {
+        lappend settings timestamp [From timestamp [Now]]
     }
     foreach {name parameters} [array get ::smtpd::extensions] {
         lappend settings extension $name parameters $parameters
@@ -306,7 +319,7 @@ proc ::pysmtpd::Settings {} {
     if {$keeps} {
         lappend settings keep 1
     }
-    if {![info exists ours(deliver)]} {
+    if {[Replaced deliver deliver_old]} {
         # Whatever the options say, a script's own ::smtpd::deliver has every message.
         lappend settings callback deliverMIME callback deliver word tcl
     }

@@ -48,6 +48,13 @@ proc ::pysmtpd::Open {channel address port} {
         TurnAway $channel
         return
     }
+    variable unseen
+    if {$unseen} {
+        FindTraced
+    }
+    if {[Replaced timestamp gmtoffset]} {
+        Changed ;# the time in the greeting is another one each time
+    }
     link::look
     if {[catch {link::ready} message]} {
         Note error $message
@@ -171,8 +178,7 @@ proc ::pysmtpd::Perform {number action argument} {
 #
 proc ::pysmtpd::Note {level text} {
     if {[catch {::smtpd::Log $level $text} message settings]} {
-        # tclint-disable-next-line command-args
-        after 0 [list {*}[interp bgerror {}] $message $settings]
+        Background $message $settings
     }
 }
 
@@ -220,7 +226,8 @@ proc ::pysmtpd::Say {channel line} {
         link::say $numbers($channel) $bytes
         return
     }
-    Write $numbers($channel) $bytes
+    variable writer
+    $writer $numbers($channel) $bytes
 }
 
 # ::pysmtpd::Hold --
@@ -333,7 +340,11 @@ proc ::pysmtpd::Service {channel} {
         if {[info exists lent($number)] && ![info exists busy($number)]} {
             Reclaim $number
         }
-        link::readable $number $channel
+        if {[Replaced service]} {
+            ServeLine $number $channel
+        } else {
+            link::readable $number $channel
+        }
     } elseif {[eof $channel]} {
         close $channel
     }
@@ -351,9 +362,11 @@ proc ::pysmtpd::Command {channel verb line} {
     if {[info exists numbers($channel)]} {
         Commit $numbers($channel)
         link::command $numbers($channel) $verb $line
+        DoPart $channel $verb
         return
     }
     set said [ByHand $channel $verb $line]
+    DoPart $channel $verb
     return [expr {$verb eq "HELP" ? $said : {}}]
 }
 

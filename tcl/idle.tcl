@@ -17,12 +17,13 @@ proc ::pysmtpd::Listen {number channel} {
     variable idle
     variable heard
     variable alarm
+    variable ours
+    set handler [expr {[info exists ours(service)] ? ($idle ? "Hear" : "link::readable") : "Serve"}]
+    chan event $channel readable [list ::pysmtpd::$handler $number $channel]
     if {!$idle} {
-        chan event $channel readable [list ::pysmtpd::link::readable $number $channel]
         return
     }
     set heard($number) [clock milliseconds]
-    chan event $channel readable [list ::pysmtpd::Hear $number $channel]
     if {$alarm eq ""} {
         # tclint-disable-next-line command-args
         set alarm [after [expr {int($idle * 1000)}] ::pysmtpd::Sweep]

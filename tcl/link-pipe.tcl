@@ -162,7 +162,7 @@ proc ::pysmtpd::link::Launch {} {
         # In an installed package this folder stands inside it.
         set program [file join [file dirname $folder] drivers pipe.py]
     }
-    if {[catch {open |[list $python -S -P $program 2>@stderr] r+} opened]} {
+    if {[catch {OpenPipe [list $python -S -P $program]} opened]} {
         return -code error -errorcode {PYSMTPD ENGINE} "cannot start the Python engine: $opened ($python comes from $origin);\
             set PYSMTPD_PYTHON to a Python 3.11 or later"
     }
@@ -170,6 +170,32 @@ proc ::pysmtpd::link::Launch {} {
     incr generation
     chan configure $pipe -blocking 0 -translation binary -buffering full -buffersize 1000000
     chan event $pipe readable ::pysmtpd::link::Readable
+}
+
+# ::pysmtpd::link::OpenPipe --
+#
+#   Run a command line with pipes to its stdin and stdout; return their channel. Where the script has closed a standard channel,
+#   Tcl would give its name to this one: the frames, and whatever the script prints.
+#
+proc ::pysmtpd::link::OpenPipe {words} {
+    variable folder
+    set places {}
+    foreach name {stdin stdout stderr} {
+        if {[catch {chan configure $name}]} {
+            lappend places [open [file join $folder link-pipe.tcl]]
+        }
+    }
+    try {
+        if {[catch {open |[list {*}$words 2>@stderr] r+} channel]} {
+            # A script's stderr may be nothing that one can write to.
+            set channel [open |[list {*}$words 2>/dev/null] r+]
+        }
+        return $channel
+    } finally {
+        foreach place $places {
+            close $place
+        }
+    }
 }
 
 # ::pysmtpd::link::Request --
@@ -299,6 +325,7 @@ proc ::pysmtpd::link::Send {operation number payload} {
 proc ::pysmtpd::link::Flush {} {
     variable pipe
     variable generation
+    variable posted 0
     if {$pipe ne "" && [catch {flush $pipe}]} {
         # tclint-disable-next-line command-args
         after 0 [list ::pysmtpd::link::Gone $generation]
@@ -316,12 +343,8 @@ proc ::pysmtpd::link::Post {} {
         Flush
     } elseif {!$posted} {
         set posted 1
-        after 0 ::pysmtpd::link::Posted
+        after 0 ::pysmtpd::link::Flush
     }
-}
-proc ::pysmtpd::link::Posted {} {
-    variable posted 0
-    Flush
 }
 
 # ::pysmtpd::link::Readable --
@@ -800,6 +823,22 @@ proc ::pysmtpd::link::Receive {number channel} {
     if {[chan pending output $pipe] > $max_pending} {
         Wait $number $channel
     }
+}
+
+# ::pysmtpd::link::take --
+#
+#   A client has sent these bytes, which a script's own ::smtpd::service has had read.
+#
+proc ::pysmtpd::link::take {number data} {
+    variable begun
+    ready
+    unset -nocomplain begun($number)
+    if {[info exists ::pysmtpd::untold($number)]} {
+        ::pysmtpd::CatchUp $number $data
+    } else {
+        Send 2 $number $data
+    }
+    set ::pysmtpd::standing($number) 0
 }
 
 # ::pysmtpd::link::Taken --

@@ -57,6 +57,17 @@ proc ::pysmtpd::link::readable {number channel} {
     }
 }
 
+# ::pysmtpd::link::take --
+#
+#   A client has sent these bytes, which a script's own ::smtpd::service has had read.
+#
+proc ::pysmtpd::link::take {number data} {
+    if {$::pysmtpd::changed} {
+        ready
+    }
+    Drive $number [::pysmtpd::engine::take $number $data]
+}
+
 # ::pysmtpd::link::Drive --
 #
 #   Do what the engine says, until it has nothing more to say. Python has returned before a callback runs.

@@ -114,8 +114,8 @@ apply {{} {
 
 apply {{folder} {
     set link [expr {[namespace exists ::pysmtpd::engine] ? "link-tk.tcl" : "link-pipe.tcl"}]
-    foreach file [list channel.tcl lent.tcl by_hand.tcl known.tcl room.tcl state.tcl idle.tcl callbacks.tcl options.tcl tls.tcl \
-        inbox.tcl $link] {
+    foreach file [list channel.tcl lent.tcl by_hand.tcl known.tcl room.tcl state.tcl idle.tcl callbacks.tcl replaced.tcl \
+        options.tcl tls.tcl inbox.tcl $link] {
         source [file join $folder $file]
     }
 }} [file dirname [file normalize [info script]]]
@@ -218,6 +218,7 @@ proc ::smtpd::start {{myaddr {}} {port 25}} {
     }
     set options(socket) $channel
     set stopped 0
+    set ::pysmtpd::unseen 1
     Log notice "smtpd service started on $channel"
     return $channel
 }
@@ -446,7 +447,7 @@ proc ::smtpd::gmtoffset {} {
 #   Return the local time as RFC 5322, 3.3, writes it.
 #
 proc ::smtpd::timestamp {} {
-    return [clock format [clock seconds] -format {%a, %d %b %Y %H:%M:%S %z}]
+    return [clock format [clock seconds] -format "%a, %d %b %Y %H:%M:%S [gmtoffset]"]
 }
 
 # ::smtpd::server_ip --
@@ -485,7 +486,7 @@ proc ::smtpd::deliver {channel} {
     mime::finalize $token -subordinates all
     if {$failed} {
         Log debug "error in deliver: $message"
-        return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
+        return -options [::pysmtpd::AsError $settings] $message
     }
 }
 
@@ -503,13 +504,13 @@ proc ::smtpd::deliver_old {channel} {
     trace add variable channel read ::pysmtpd::Looked
     if {[catch {{*}$prefix $State(from) $State(to) $State(data)} message settings]} {
         Log debug "error in deliver: $message"
-        return -code error -errorcode [::pysmtpd::ErrorCode $settings] $message
+        return -options [::pysmtpd::AsError $settings] $message
     }
 }
 
-# Where a script puts one of its own, that deliver has every message, and that Log hears of everything.
+# Where a script puts one of its own, that deliver has every message, that Log hears of everything, and so on: replaced.tcl.
 apply {{} {
-    foreach name {deliver Log accept} {
+    foreach name [list deliver Log accept {*}$::pysmtpd::watched] {
         trace add command ::smtpd::$name {rename delete} [list ::pysmtpd::TakenOver $name]
         set ::pysmtpd::ours($name) 1
     }

@@ -24,6 +24,7 @@ action      argument
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -84,10 +85,11 @@ _STATE = ("domain", "from", "to", "options", "id", "access")
 #: The ones that only a session with our options has: who the client is behind a proxy and by AUTH, parameters of MAIL and RCPT.
 _OWN_STATE = ("client_addr", "client_port", "user", "parameters", "recipient_parameters")
 
-#: An errorCode that chooses the reply to a message: the code itself, or the last of two words, the first being SMTP.
-_DELIVERY_CODE = re.compile(r"(?:SMTP )?([245]\d\d)\Z")
+#: An errorCode that chooses the reply to a message: the code itself, perhaps behind the word SMTP. An enhanced status code
+#: (RFC 3463) behind it stands before the text.
+_DELIVERY_CODE = re.compile(r"(?:SMTP )?([245]\d\d)( [245]\.\d{1,3}\.\d{1,3})?\Z")
 #: An errorCode that chooses the reply elsewhere. A bare number stays what it is in the stock package: no matter.
-_CODE = re.compile(r"SMTP ([45]\d\d)\Z")
+_CODE = re.compile(r"SMTP ([45]\d\d)()\Z")
 
 
 class TclEngine:
@@ -100,6 +102,7 @@ class TclEngine:
     def __init__(self, overrides: dict[str, Callback] | None = None) -> None:
         self.config = Config(clock.timestamp, clock.new_id, "localhost", TCLLIB_1_5)
         self.sessions: dict[Key, Live] = {}
+        self.script_puts = False  #: replies go through a ``Puts`` of the script's own
         self.message_of: Callable[[Content], object] = Content.text  #: makes of a message what Tcl is given
         self._overrides = overrides or {}
         self._configured: dict[str, Callback] = {}
@@ -137,11 +140,14 @@ class TclEngine:
         Arguments:
             settings: pairs of a name and a value. ``extension`` is followed by its ``parameters``, ``help`` by each ``line``,
                 ``callback`` (an option's name) by each ``word`` of its command prefix, ``option`` (one of ours) by its ``value``,
-                ``tls`` (the name of an option for it) by its ``text``. ``keep`` has messages kept from now on.
+                ``tls`` (the name of an option for it) by its ``text``. ``keep`` has messages kept from now on; with ``puts`` all
+                replies go through the script, and ``timestamp`` is the script's own idea of the time.
 
         Raises ConfigurationError for a Python callback that cannot be found, and for an option's value that cannot be used.
         """
         config = self.config
+        config.timestamp = clock.timestamp
+        self.script_puts = False
         commands: list[str] = []
         scripted: list[str] = []
         extensions: dict[str, str] = {}
@@ -167,6 +173,10 @@ class TclEngine:
                     commands.append(value)
                 case "scripted":
                     scripted.append(value)
+                case "puts":
+                    self.script_puts = True
+                case "timestamp":
+                    config.timestamp = partial(str, value)
                 case "keep":
                     self._keep()
                 case "extension":
@@ -370,7 +380,9 @@ class TclEngine:
         if live is None:
             return ()
         live.session.command(verb, line)
-        return self._actions(key, live)
+        actions = self._actions(key, live)
+        begun = live.message() if verb == "DATA" and live.session.body is not None else ()
+        return (*actions, "state", begun) if begun else actions
 
     def questions(self, key: Key) -> int:
         """Return how many questions are open: more than before such a command where one came up in its course."""
@@ -387,6 +399,7 @@ class TclEngine:
         live = self.sessions.get(key)
         if live is not None:
             live.session.assign(name, value)
+            live.note_assigned(name, value)
 
     def call(self, name: str, arguments: list[str]) -> tuple[str, ...]:
         """Call a Python function for a script.
@@ -471,7 +484,10 @@ class TclEngine:
             case question:
                 if question.kind in self._asked_in_python:
                     return "python", ""
-                return "ask", (question.kind, live.changes(), value_of(question, live.session))
+                changes = live.changes()
+                if type(question) is Command:
+                    changes = *changes, *live.message()
+                return "ask", (question.kind, changes, value_of(question, live.session))
 
 
 class Live:
@@ -526,6 +542,13 @@ class Live:
                 changed += name, tcl_value(new)
         return changed
 
+    def note_assigned(self, name: str, value: list[str]) -> None:
+        """Tcl has an item of the state from the script: what it was told before is not there any more."""
+        if name in _STATE:
+            told = list(self._told)
+            told[_STATE.index(name)] = tuple(value) if name == "to" else "".join(value)
+            self._told = tuple(told)
+
     def message(self) -> tuple[object, ...]:
         """Return what Tcl is told of a message on its way, or reset; of one that came it was told already."""
         lines = self.session.lines_so_far()
@@ -553,7 +576,10 @@ def value_of(question: Question, session: Session) -> object:
 
 def _refusal(text: str, error_code: str, pattern: re.Pattern[str]) -> Refuse:
     chosen = pattern.match(error_code)
-    return Refuse(text, int(chosen[1]) if chosen else None)
+    if chosen is None:
+        return Refuse(text)
+    status = chosen[2]
+    return Refuse(f"{status[1:]} {text}" if status else text, int(chosen[1]))
 
 
 def _refused_recipients(error_code: str) -> dict[str, Refuse]:

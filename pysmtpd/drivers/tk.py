@@ -41,6 +41,7 @@ class TkLink:
         self._call = interpreter.tk.call
         self._sessions = engine.sessions
         engine.message_of = message_text
+        self._write = self._write_now
 
     def install(self) -> None:
         """Create the commands and load the Tcl side: the package is provided, whatever else is on ``auto_path``."""
@@ -56,6 +57,7 @@ class TkLink:
             "configure": self._configure,
             "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
             "receive": self._receive,
+            "take": _guarded(self._take),
             "say": _guarded(engine.say),
             "overhear": engine.overhear,
             "accept": self._accept,
@@ -77,7 +79,13 @@ class TkLink:
             self.engine.configure(zip(settings[::2], settings[1::2], strict=True))
         except (ConfigurationError, ValueError) as error:
             return tcl_value(str(error))
+        self._write = _hand_over if self.engine.script_puts else self._write_now
         return ""
+
+    def _take(self, key: str, data: str) -> Actions:
+        """Take what a script's own ``::smtpd::service`` has had read."""
+        outcome = self.engine.receive(key, data.encode("latin-1"))
+        return ("write", outcome) if type(outcome) is bytes else outcome
 
     def _receive(self, key: str, channel: str) -> Actions:
         """Read what has come, and write the replies when that is all there is to do: the way of nearly every command."""
@@ -114,7 +122,7 @@ class TkLink:
         except BaseException as error:
             return _broken(error)
 
-    def _write(self, channel: str, output: bytes) -> Actions:
+    def _write_now(self, channel: str, output: bytes) -> Actions:
         if output:
             self._call("puts", "-nonewline", channel, output)
         return ()
@@ -124,6 +132,11 @@ def message_text(content: Content) -> str | bytes:
     """Return a message as Tcl can split it fastest: as a string, unless NUL is in it, which [split] would stop at."""
     text = content.text()
     return text if b"\0" in text else text.decode("latin-1")
+
+
+def _hand_over(channel: str, output: bytes) -> Actions:
+    """Have the script's own ``::smtpd::Puts`` write replies."""
+    return "write", output
 
 
 def _broken(error: BaseException) -> Actions:

@@ -1,0 +1,247 @@
+# Procedures of the package that the engine does without, and that a script has put its own in the place of: Puts, service, uid,
+# uidchar, timestamp, gmtoffset, initializeState, deliver_old. From then on they are gone through as in the stock package, which
+# takes time; without such a script, nothing here is in the way.
+
+namespace eval ::pysmtpd {
+    variable writer ::pysmtpd::Write ;# what sends octets as they are
+    variable watched {Puts service uid uidchar timestamp gmtoffset initializeState deliver_old}
+    variable unseen 1        ;# whether there may be traces that nobody has looked for
+}
+
+# ::pysmtpd::Replaced --
+#
+#   Tell whether a script has taken over one of some procedures.
+#
+proc ::pysmtpd::Replaced {args} {
+    variable ours
+    foreach name $args {
+        if {![info exists ours($name)]} {
+            return 1
+        }
+    }
+    return 0
+}
+
+# ::pysmtpd::TakenOver --
+#
+#   Note that a script has renamed or redefined a procedure: it is asked for from now on; or that ours is back. Called by traces.
+#
+proc ::pysmtpd::TakenOver {name old new operation} {
+    variable frames
+    set frames($name) $new
+    SetOurs $name [string equal $new ::smtpd::$name]
+}
+
+# ::pysmtpd::FindTraced --
+#
+#   A procedure whose calls a script has traced is to be called, too.
+#
+proc ::pysmtpd::FindTraced {} {
+    variable ours
+    variable unseen 0
+    foreach name [array names ours] {
+        if {[llength [trace info execution ::smtpd::$name]]} {
+            SetOurs $name 0
+        }
+    }
+}
+
+# ::pysmtpd::SetOurs --
+#
+#   Have a procedure gone through, or not.
+#
+proc ::pysmtpd::SetOurs {name are} {
+    variable ours
+    variable channels
+    if {[info exists ours($name)] == $are} {
+        return
+    }
+    if {$are} {
+        set ours($name) 1
+    } else {
+        unset ours($name)
+    }
+    Changed
+    if {$name eq "Puts"} {
+        [expr {$are ? "SayAtOnce" : "SayByScript"}]
+    } elseif {$name eq "service"} {
+        foreach {number channel} [array get channels] {
+            if {![catch {chan event $channel readable} handler] && [string match ::pysmtpd::* $handler]} {
+                Listen $number $channel
+            }
+        }
+    }
+}
+
+# ::pysmtpd::ByScript --
+#
+#   Return the verbs that are the script's affair: those it has taken over, and those of whose doings it has taken over a part.
+#
+proc ::pysmtpd::ByScript {} {
+    set verbs {}
+    foreach verb $::smtpd::commands {
+        if {[Replaced $verb] || ($verb eq "DATA" && [Replaced uid uidchar timestamp gmtoffset])
+            || ($verb eq "RSET" && [Replaced initializeState])} {
+            lappend verbs $verb
+        }
+    }
+    return $verbs
+}
+
+# ::pysmtpd::DoPart --
+#
+#   The engine has handled a command: do what is the script's part in it.
+#
+proc ::pysmtpd::DoPart {channel verb} {
+    upvar #0 ::smtpd::state_$channel State
+    if {$verb eq "RSET" && [Replaced initializeState]} {
+        ::smtpd::initializeState $channel
+    } elseif {$verb eq "DATA" && [Replaced uid uidchar timestamp gmtoffset]} {
+        if {[string is true -strict [::smtpd::state $channel indata]]} {
+            set id [From uid $State(id)]
+            ::smtpd::state $channel id $id data [lreplace $State(data) end end "\tid $id; [From timestamp [Now]]"]
+        }
+    }
+}
+
+# ::pysmtpd::From --
+#
+#   Return what a procedure of the script's own does; something else where it fails, which is an error in the background.
+#
+proc ::pysmtpd::From {name otherwise} {
+    if {[catch {::smtpd::$name} result settings]} {
+        Background $result $settings
+        return $otherwise
+    }
+    return $result
+}
+
+# ::pysmtpd::Now --
+#
+#   Return the local time as RFC 5322, 3.3, writes it.
+#
+proc ::pysmtpd::Now {} {
+    return [clock format [clock seconds] -format {%a, %d %b %Y %H:%M:%S %z}]
+}
+
+# ::pysmtpd::SayByScript, SayAtOnce --
+#
+#   Have each line of a reply go through the script's ::smtpd::Puts, and none kept for later; or not any more.
+#
+proc ::pysmtpd::SayByScript {} {
+    variable writer ::pysmtpd::WriteOctets
+    variable longest
+    rename ::pysmtpd::Write ::pysmtpd::WriteOctets
+    rename ::pysmtpd::Hold ::pysmtpd::HoldOctets
+    interp alias {} ::pysmtpd::Write {} ::pysmtpd::PutLines
+    interp alias {} ::pysmtpd::Hold {} ::pysmtpd::PutLines
+    set longest [expr {-$longest}] ;# no reply is a known one
+}
+proc ::pysmtpd::SayAtOnce {} {
+    variable writer ::pysmtpd::Write
+    variable longest
+    interp alias {} ::pysmtpd::Write {}
+    interp alias {} ::pysmtpd::Hold {}
+    rename ::pysmtpd::WriteOctets ::pysmtpd::Write
+    rename ::pysmtpd::HoldOctets ::pysmtpd::Hold
+    set longest [expr {-$longest}]
+}
+
+# ::pysmtpd::PutLines --
+#
+#   Have replies sent by the script's ::smtpd::Puts, with the channel as it expects it. Not what TLS says: under it, replies are
+#   the engine's affair.
+#
+proc ::pysmtpd::PutLines {number bytes} {
+    variable channels
+    variable lent
+    variable busy
+    if {![string match {[0-9]*} $bytes]} {
+        WriteOctets $number $bytes
+        return
+    }
+    if {![info exists channels($number)]} {
+        return
+    }
+    set lends [expr {![info exists lent($number)]}]
+    if {$lends} {
+        Lend $number
+    }
+    foreach line [lrange [split [string map {\r\n \n} $bytes] \n] 0 end-1] {
+        PutLine $number $line
+    }
+    if {$lends && [info exists lent($number)] && ![info exists busy($number)]} {
+        TakeBack $number
+    }
+}
+
+# ::pysmtpd::PutLine --
+#
+#   Have one line sent by the script. Where that fails and has said nothing, say it all the same.
+#
+proc ::pysmtpd::PutLine {number line} {
+    variable channels
+    variable spoken
+    if {![info exists channels($number)]} {
+        return
+    }
+    unset -nocomplain spoken($number)
+    if {[catch {::smtpd::Puts $channels($number) $line} message settings]} {
+        Background $message $settings
+        if {[info exists channels($number)] && ![info exists spoken($number)]} {
+            WriteOctets $number $line\r\n
+        }
+    }
+    if {[info exists channels($number)]} {
+        set spoken($number) 1
+    }
+}
+
+# ::pysmtpd::Serve --
+#
+#   A client has sent something, which is for the script's ::smtpd::service.
+#
+proc ::pysmtpd::Serve {number channel} {
+    variable channels
+    variable busy
+    variable heard
+    variable idle
+    variable lent
+    variable encrypted
+    if {[info exists busy($number)]} {
+        Suspend $number $channel
+        return
+    }
+    if {$idle} {
+        set heard($number) [clock milliseconds]
+    }
+    if {![info exists lent($number)] && ![info exists encrypted($number)]} {
+        Lend $number
+    }
+    if {[catch {::smtpd::service $channel} message settings]} {
+        Background $message $settings
+    }
+    if {![info exists channels($number)]} {
+        return
+    }
+    if {$channel ni [chan names $channel]} {
+        Drop $number
+    } elseif {[info exists lent($number)] && ![info exists busy($number)]} {
+        TakeBack $number
+    }
+}
+
+# ::pysmtpd::ServeLine --
+#
+#   The script's ::smtpd::service calls the original: take one line, as that does, and have done with it when this returns.
+#
+proc ::pysmtpd::ServeLine {number channel} {
+    variable busy
+    if {[info exists busy($number)] || [catch {gets $channel line} size] || ($size < 0 && ([eof $channel]
+        || [chan pending input $channel] > 65536))} {
+        link::readable $number $channel
+    } elseif {$size >= 0} {
+        link::take $number [expr {[eof $channel] ? $line : "$line\n"}]
+    }
+    link::await $number
+}
