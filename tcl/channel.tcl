@@ -66,8 +66,12 @@ proc ::pysmtpd::Open {channel address port} {
         Abandon $numbers($channel)
     }
     set number [incr serial]
+    variable told_from
+    variable told_to
     set channels($number) $channel
     set numbers($channel) $number
+    set told_from($number) {}
+    set told_to($number) {}
     set standing($number) 0
     Listen $number $channel
     Observe $number $channel
@@ -271,6 +275,7 @@ proc ::pysmtpd::Ask {number question} {
     variable held
     variable written
     variable lent
+    variable opened
     if {![info exists channels($number)]} {
         return {}
     }
@@ -278,26 +283,21 @@ proc ::pysmtpd::Ask {number question} {
     set values [lassign $question kind changes]
     # A callback may have the engine handle a command, in the course of which another question comes up.
     set nested [info exists busy($number)]
-    if {!$nested} {
-        set busy($number) 1
-        # Ignore and Observe, and a trace for writing alone in between: without a call for each, this is what two of them cost.
-        set state ::smtpd::state_$channel
-        set touched [list ::pysmtpd::Touched $number]
-        trace remove variable $state {array read write unset} $touched
-    }
-    Tell $channel $changes
+    set busy($number) 1
     if {$kind eq "deliver"} {
-        set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
-        set ::smtpd::state_${channel}(indata) 0
-    }
-    if {!$nested} {
-        trace add variable $state {write unset} $touched
+        LearnMessage $number $changes [split [lindex $values 0] \n]
+    } else {
+        Learn $number $changes
     }
     if {[info exists held($number)]} {
         # tclint-disable-next-line command-args
         set timer [after 0 [list ::pysmtpd::Release $number]]
     }
     set verdict [Callback $kind $channel $values]
+    if {$kind eq "deliver"} {
+        variable deliverable
+        unset -nocomplain deliverable($channel)
+    }
     if {[info exists timer]} {
         after cancel $timer
     }
@@ -320,8 +320,9 @@ proc ::pysmtpd::Ask {number question} {
         }
         Drop $number
     } elseif {!$nested} {
-        trace remove variable $state {write unset} $touched
-        trace add variable $state {array read write unset} $touched
+        if {[info exists opened($number)]} {
+            Close $number
+        }
         Resume $number
     }
     return $verdict
@@ -440,9 +441,14 @@ proc ::pysmtpd::Abandon {number} {
     variable untold
     variable foretold
     variable written
+    variable opened
+    variable pending
+    variable latest
+    variable told_from
+    variable told_to
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
         spoken($number) lent($number) heard($number) encrypted($number) written($number) standing($number) \
-        untold($number) foretold($number)
+        untold($number) foretold($number) opened($number) pending($number) latest($number) told_from($number) told_to($number)
     link::forget $number
 }
 
@@ -464,12 +470,18 @@ proc ::pysmtpd::Forget {number} {
     variable untold
     variable foretold
     variable written
+    variable opened
+    variable pending
+    variable latest
+    variable told_from
+    variable told_to
     if {[info exists channels($number)]} {
         set channel $channels($number)
         # The array comes last: who writes there while there is a session is heard.
         unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
             lent($number) heard($number) encrypted($number) written($number) standing($number) \
-            untold($number) foretold($number) ::smtpd::state_$channel
+            untold($number) foretold($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) \
+            ::smtpd::state_$channel
     }
 }
 
