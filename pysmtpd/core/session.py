@@ -247,6 +247,11 @@ class Session:
         return self._buffer.size > 0
 
     @property
+    def input(self) -> bytes:
+        """The bytes that wait to be handled."""
+        return self._buffer.peek()
+
+    @property
     def standing(self) -> tuple[object, ...] | None:
         """All that the reply to a command line depends on now, besides the line and the settings.
 
@@ -254,11 +259,14 @@ class Session:
         ``None`` where it takes more than this to tell: in the middle of something, after an error, where the session is
         recorded or encrypted, and where it is not far from its limits.
         """
-        return self._standing(self.seen) if self._open is None else None
+        return self._standing(self.seen) if self._open is None and self._buffer.empty else None
 
     @property
     def standing_once_delivered(self) -> tuple[object, ...] | None:
-        """What :attr:`standing` is going to be when Accept answers the question for a message; ``None`` where none is open."""
+        """What :attr:`standing` is going to be when Accept answers the question for a message, what has come behind that aside.
+
+        ``None`` where no such question is open.
+        """
         if self._open is None or type(self._open.question) is not Deliver:
             return None
         return self._standing(self.seen if self.config.profile.recipients_accumulate else self.seen & LASTING)
@@ -268,7 +276,6 @@ class Session:
             type(self) is not Session
             or self.body is not None
             or self.prelude is not None
-            or not self._buffer.empty
             or self.events
             or self.errors
             or self._closed

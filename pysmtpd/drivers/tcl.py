@@ -493,7 +493,7 @@ class TclEngine:
 class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "_told_of_ours", "foretold", "holds", "session", "standing", "turn", "unread")
+    __slots__ = ("_told", "_told_of_ours", "behind", "foretold", "holds", "session", "standing", "turn", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -501,6 +501,9 @@ class Live:
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
         self.standing = 0  #: its standing by the table of known replies; 0 where that says nothing of it
         self.turn = 0  #: counts what has come for it, where there is such a table
+        self.behind: tuple[int, bytes, bytes] | None = (
+            None  #: what came behind a message: its standing then, the bytes, the replies
+        )
         self.foretold = 0  #: octets of the replies to come that the client has already
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
         self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())
