@@ -479,8 +479,8 @@ proc ::pysmtpd::Forget {number} {
         set channel $channels($number)
         # The array comes last: who writes there while there is a session is heard.
         unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
-            lent($number) heard($number) encrypted($number) written($number) standing($number) \
-            untold($number) foretold($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) \
+            lent($number) heard($number) encrypted($number) written($number) standing($number) untold($number) \
+            foretold($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) \
             ::smtpd::state_$channel
     }
 }

@@ -541,7 +541,8 @@ proc ::pysmtpd::link::Answer {number question} {
         set acceptance [::pysmtpd::Result [Request 8 [list acceptance $number]]]
     }
     # What the engine says to the commands behind a message stays true as long as nobody has told it anything.
-    set undisturbed [expr {!$::pysmtpd::changed && [info exists before] && [info exists turn($number)] && $turn($number) == $before}]
+    set undisturbed [expr {!$::pysmtpd::changed && [info exists before] && [info exists turn($number)]
+        && $turn($number) == $before}]
     set replied_behind {}
     if {$verdict eq ""} {
         if {!$more} {

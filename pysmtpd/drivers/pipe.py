@@ -113,8 +113,10 @@ class Child:
             live.holds = False
         outcome = self._engine.accept(number, replied=True)
         self._come_to(number, live, outcome)
-        if new and behind is not None and outcome[:1] == ["write"] and len(outcome) == 2 and not live.session.has_input:
-            self._known.note_behind(*behind[:2], outcome[1])
+        if new and behind is not None and not live.session.has_input and type(outcome) is list and len(outcome) == 2:
+            action, replies = outcome
+            if action == "write":  # and that is all
+                self._known.note_behind(*behind[:2], replies)
         if live.holds and live.session.question is None and number in self._engine.sessions:
             live.holds = False
             self.send(frames.WRITE, number, b"")
