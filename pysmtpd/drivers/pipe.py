@@ -222,15 +222,17 @@ class Child:
         """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
         kind, changes, value = question
         live = self._engine.sessions[number]
-        more = live.session.has_input
-        acceptance = live.session.acceptance.decode("ascii")
-        standing = self._known.number(live.session.standing_once_delivered)
+        session = live.session
+        acceptance = session.acceptance.decode("ascii")
+        standing = self._known.number(session.standing_once_delivered)
         behind = ""
+        more = session.has_input
         if more:
             live.holds = True
             if standing:
-                replies = self._known.replies_behind(standing, live.session.input)
-                live.behind = standing, live.session.input, replies
+                commands = session.input
+                replies = self._known.replies_behind(standing, commands)
+                live.behind = standing, commands, replies
                 behind = replies.decode("ascii")
                 standing = 0
         head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing} {list_element(behind)}"
