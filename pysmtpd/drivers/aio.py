@@ -44,6 +44,7 @@ class Connection(Conversation, asyncio.BufferedProtocol):
         """The connection is gone."""
         self.closing = True
         self.service.live.pop(self, None)
+        self.session.drop()
         self._hub.gone()
 
     def get_buffer(self, sizehint: int) -> memoryview:

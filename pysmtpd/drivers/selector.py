@@ -193,6 +193,7 @@ class Connection(Conversation):
         if self._descriptor >= 0:
             self._loop.forget(self._descriptor)
             self.let_go()
+            self.session.drop()
 
     def let_go(self) -> None:
         """Close the socket, and no more: in the child of a fork the connection goes on elsewhere."""
