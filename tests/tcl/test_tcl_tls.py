@@ -276,7 +276,8 @@ proc told {option channel args} {
 def told_by_both(tmp_path_factory):
     """A function that has a client play its part at the stock package with Tcl's tls package, and at ours in a shell.
 
-    It returns what -command is told by each. Tcl's tls package cannot read dates of certificates from 2050 on.
+    It returns what -command is told by each, and what alert the client gets. Tcl's tls package cannot read dates of certificates
+    from 2050 on.
     """
     servers = {}
 
@@ -287,17 +288,19 @@ def told_by_both(tmp_path_factory):
             servers[name] = Script(shell, tmp_path_factory.mktemp("told"), script, **variables)
         return servers[name]
 
-    def told(shell, play, options="-require 0", verdict=""):
+    def told(shell, play, options="-require 0", verdict="", last=()):
         found = []
         for each in (server("stock"), server(shell)):
             each.eval(f"proc verdict args {{{verdict}}}; smtpd::configure {options}")
             before = len(each.printed)
             with contextlib.ExitStack() as held:  # a connection that is closed too early is another story
-                with contextlib.suppress(OSError):
-                    play(each, held)
+                alert = alert_in(play, each, held)
                 each.wait_for(lambda each=each, before=before: any(map(is_last, each.printed[before:])))
+                for line in last:
+                    each.wait_for(lambda each=each, before=before, line=line: line in each.printed[before:])
                 each.eval("update")
-                found.append([line.replace("{Bad time value}", "{Jan  1 00:00:00 2120 GMT}") for line in each.printed[before:]])
+                lines = [line.replace("{Bad time value}", "{Jan  1 00:00:00 2120 GMT}") for line in each.printed[before:]]
+                found.append(([alert] if alert else []) + lines)
             # What Tcl's tls package tells when the client leaves is no part of the next.
             each.eval("foreach channel [chan names sock*] {if {$channel ne $::smtpd::options(socket)} {catch {close $channel}}}")
         return found
@@ -305,6 +308,17 @@ def told_by_both(tmp_path_factory):
     yield told
     for each in servers.values():
         each.end()
+
+
+def alert_in(play, server, held):
+    """Have a client play its part; return the alert that it gets, or nothing."""
+    try:
+        play(server, held)
+    except ssl.SSLError as error:
+        return error.reason if "ALERT" in error.reason else ""
+    except OSError:
+        pass
+    return ""
 
 
 def is_last(line):
@@ -368,7 +382,61 @@ def test_command_is_told_what_the_tls_package_tells(told_by_both, shell, part):
     play, options = PARTS[part]
     stock, ours = told_by_both(shell, play, options or "-require 0")
     assert ours == stock
-    assert ours[0] == "info handshake start {before SSL initialization}"
+    assert "info handshake start {before SSL initialization}" in ours[:2]
+
+
+def ends(version, end):
+    """Return a client's part: a handshake, a command, and an end."""
+    made = context()
+    made.maximum_version = ssl.TLSVersion[version]
+
+    def play(server, held):
+        connection = in_handshake(server, b"STARTTLS\r\n")
+        held.enter_context(connection.dup())
+        with connection, made.wrap_socket(connection, server_hostname="localhost") as tls:
+            tls.sendall(b"NOOP\r\n")
+            assert tls.recv(100) == b"250 OK\r\n"
+            end(tls)
+
+    return play
+
+
+def says_that_nothing_will_come(tls):
+    tls.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.unwrap()
+
+
+def just_ends(tls):
+    socket.socket.shutdown(tls, socket.SHUT_WR)
+
+
+def sends_garbage(tls):
+    with socket.socket(fileno=os.dup(tls.fileno())) as below:
+        below.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+
+
+def says_quit(tls):
+    tls.sendall(b"QUIT\r\n")
+    assert tls.recv(100).startswith(b"221 ")
+
+
+ENDS = {
+    says_that_nothing_will_come: ["info alert read {close notify}"],
+    just_ends: ["info alert write {decode error}", "error {}"],
+    sends_garbage: ["info alert write {bad record mac}", "error {}"],
+    says_quit: [],
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("end", ENDS)
+def test_command_is_told_how_a_connection_ends(told_by_both, shell, version, end):
+    stock, ours = told_by_both(shell, ends(version, end), last=ENDS[end])
+    assert ours == stock
+    over = ours.index("info accept exit {SSL negotiation finished successfully}")
+    assert ours[over + 1 :] == ENDS[end]
 
 
 @pytest.fixture(scope="session")
@@ -403,33 +471,53 @@ def shown(tmp_path_factory):
         request = "leaf" if name == "late" else name
         openssl("x509", "-req", "-in", f"{request}.csr", "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-extfile", extensions,
                 "-days", days, "-set_serial", "7", "-out", f"{name}.pem")  # fmt: skip
-    for name, parts in (("chain", "leaf between root"), ("gap", "leaf"), ("over", "late between")):
+    forged = ssl.PEM_cert_to_DER_cert((folder / "leaf.pem").read_text())
+    (folder / "forged.pem").write_text(ssl.DER_cert_to_PEM_cert(forged[:-1] + bytes([forged[-1] ^ 1])))
+    openssl("req", *key("other"), "-subj", "/CN=other", "-out", "other.csr")
+    openssl("x509", "-req", "-in", "other.csr", "-CA", "leaf.pem", "-CAkey", "leaf.key", "-set_serial", "8", "-out", "other.pem")
+    for name, parts in (
+        ("chain", "leaf between root"), ("gap", "leaf"), ("over", "late between"), ("wrong signature", "forged between root"),
+        ("no authority", "other leaf between root"),
+    ):  # fmt: skip
         (folder / f"{name}.pem").write_text("".join((folder / f"{part}.pem").read_text() for part in parts.split()))
     return {name: (folder / f"{name}.pem", folder / f"{key}.key") for name, key in
-            (("odd", "odd"), ("chain", "leaf"), ("gap", "leaf"), ("over", "leaf"))} | {
+            (("odd", "odd"), ("chain", "leaf"), ("gap", "leaf"), ("over", "leaf"), ("wrong signature", "leaf"),
+             ("no authority", "other"))} | {
             "expired": EXPIRED, "self-signed": SELF_SIGNED, "good": CLIENT}  # fmt: skip
+
+
+ALL = ["odd", "chain", "gap", "over", "wrong signature", "no authority", "expired", "self-signed", "good"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-@pytest.mark.parametrize("certificate", ["odd", "chain", "gap", "over", "expired", "self-signed"])
+@pytest.mark.parametrize("certificate", ALL)
 def test_command_may_take_any_certificate(told_by_both, shell, shown, certificate, version):
     stock, ours = told_by_both(shell, client_of(version, shown[certificate]), verdict="return 1")
     assert ours == stock
-    assert any(line.startswith("verify") and not line.endswith(" 1 {}") for line in ours)
+    assert any(line.startswith("verify") and not line.endswith(" 1 {}") for line in ours) == (certificate != "good")
     assert ours[-1] == "info accept exit {SSL negotiation finished successfully}"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-@pytest.mark.parametrize("certificate", ["good", "over", "expired", "self-signed"])
-@pytest.mark.parametrize("verdict", ["return 0", ""])
+@pytest.mark.parametrize("certificate", ALL)
+@pytest.mark.parametrize("verdict", ["return 0", "", "lassign $args depth; return $depth", "error oops"])
+@pytest.mark.parametrize("options", ["-require 0", "-require 1"])
 def test_command_may_refuse_a_certificate_or_leave_it_at_what_openssl_says(
-    told_by_both, shell, shown, certificate, version, verdict
+    told_by_both, shell, shown, certificate, version, verdict, options
 ):
-    stock, ours = told_by_both(shell, client_of(version, shown[certificate]), verdict=verdict)
-    assert ours == stock
-    assert (ours[-1] == "error {certificate verify failed}") == (verdict != "" or certificate != "good")
+    """Or take all but the client's own, or fail, which is a no."""
+    stock, ours = told_by_both(shell, client_of(version, shown[certificate]), options, verdict)
+    assert without_background(ours) == without_background(stock)
+    refused = verdict != "" or certificate != "good"
+    assert ("error {certificate verify failed}" in ours) == refused
+    assert ("ALERT" in ours[0]) == refused
+
+
+def without_background(lines):
+    """What is told without errors in the background, which come when there is time for them."""
+    return [line for line in lines if not line.startswith("background")]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -446,8 +534,8 @@ def test_command_may_refuse_a_certificate_or_leave_it_at_what_openssl_says(
     ],
 )
 def test_an_answer_of_command_counts_as_with_the_tls_package(told_by_both, shell, verdict):
-    stock, ours = told_by_both(shell, client_of("TLSv1_2", SELF_SIGNED), verdict=verdict)
-    assert [line for line in ours if "background" not in line] == [line for line in stock if "background" not in line]
+    stock, ours = told_by_both(shell, client_of("TLSv1_3", SELF_SIGNED), verdict=verdict)
+    assert without_background(ours) == without_background(stock)
     assert any("background" in line for line in ours) == any("background" in line for line in stock)
 
 
