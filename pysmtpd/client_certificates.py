@@ -41,6 +41,8 @@ _FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "CRYPTO_get_ex_new_index": (_INT, _INT, _LONG, _POINTER, _MADE, _POINTER, _POINTER),
     "ERR_clear_error": (_NOTHING,),
     "OpenSSL_version": (_TEXT, _INT),
+    "SSL_CTX_ctrl": (_LONG, _POINTER, _INT, _LONG, _TEXT),
+    "SSL_CTX_get_verify_mode": (_INT, _POINTER),
     "SSL_CTX_set_client_CA_list": (_NOTHING, _POINTER, _POINTER),
     "SSL_CTX_set_verify": (_NOTHING, _POINTER, _INT, _VERIFY),
     "SSL_load_client_CA_file": (_POINTER, _TEXT),
@@ -60,6 +62,12 @@ _FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
 
 #: CRYPTO_EX_INDEX_SSL_CTX: what may be watched for being made. Contexts, that is.
 _CONTEXTS: Final = 1
+#: SSL_CTX_set_session_cache_mode(3), and SSL_SESS_CACHE_OFF.
+_SET_CACHE_MODE: Final = 44
+_CACHE_OFF: Final = 0
+#: SSL_CTX_set_tlsext_ticket_keys, and how many octets those have.
+_SET_TICKET_KEYS: Final = 59
+_TICKET_KEYS: Final = 80
 #: Names as strings of RFC 2253, with letters beyond ASCII: XN_FLAG_RFC2253 without ASN1_STRFLGS_ESC_MSB.
 _RFC_2253: Final = 0x01110313
 
@@ -112,7 +120,7 @@ def _made_by(function: Callable[[], _Context]) -> tuple[_Context, list[int]]:
 class Examiner:
     """Has OpenSSL ask what to make of each thing that it finds in checking the certificates of clients.
 
-    Where nobody is asked, each is taken.
+    Where nobody is asked, each is taken. One of these is for one context.
 
     Arguments:
         cafile: PEM file with the authorities whose names clients are told.
@@ -122,18 +130,25 @@ class Examiner:
     def __init__(self, cafile: str = "", *, strict: bool = False) -> None:
         self._cafile = cafile
         self._strict = strict
+        self._context = 0
 
-    def new_context(self, kind: type[_Context]) -> _Context:
-        """Return a new context for a server."""
+    def new_context(self, kind: type[_Context], mode: ssl.VerifyMode) -> _Context:
+        """Return a new context for a server, which asks for certificates or does not: the mode is not to be set again."""
         library = load()
-        context, [pointer] = _made_by(lambda: kind(ssl.PROTOCOL_TLS_SERVER))
+        context, [self._context] = _made_by(lambda: kind(ssl.PROTOCOL_TLS_SERVER))
+        context.verify_mode = mode
         if not self._strict:
-            library.SSL_CTX_set_verify(pointer, context.verify_mode, _checked)  # the mode may change, and the callback stays
+            library.SSL_CTX_set_verify(self._context, library.SSL_CTX_get_verify_mode(self._context), _checked)
+        library.SSL_CTX_ctrl(self._context, _SET_CACHE_MODE, _CACHE_OFF, None)  # a session is in its ticket, or nowhere
         names = library.SSL_load_client_CA_file(os.fsencode(self._cafile)) if self._cafile else None
         library.ERR_clear_error()  # what is wrong with the file is found elsewhere
         if names:
-            library.SSL_CTX_set_client_CA_list(pointer, names)
+            library.SSL_CTX_set_client_CA_list(self._context, names)
         return context
+
+    def forget_sessions(self) -> None:
+        """Let clients resume none of the sessions that the context has had so far: they would show no certificate again."""
+        load().SSL_CTX_ctrl(self._context, _SET_TICKET_KEYS, _TICKET_KEYS, os.urandom(_TICKET_KEYS))
 
     def begin(self, handshake: Callable[[], object]) -> PausableCall[Check, bool]:
         """Return a call for a handshake, which asks about each check."""

@@ -25,8 +25,10 @@ class PausableCall(Generic[Question, Answer]):
         self._question: Question | None = None
         self._answer: Answer | None = None
         self._error: BaseException | None = None
-        self._its_turn = threading.Semaphore(0)
-        self._our_turn = threading.Semaphore(0)
+        self._its_turn = threading.Lock()
+        self._our_turn = threading.Lock()
+        self._its_turn.acquire()
+        self._our_turn.acquire()
         # A daemon: a question that is never answered does not keep the program from its end.
         self._thread = threading.Thread(target=self._run, name="pysmtpd handshake", daemon=True)
 

@@ -101,10 +101,9 @@ class TlsOptions:
                 raise ConfigurationError(f"password returned a {type(password).__name__}: must return a string")
         others = {name: values[name] for name in ("cafile", "cadir", "cipher", "request", "require")}
         told = self._told or values["command"] is not None
-        if (values["request"] or values["require"]) and (told or self._lenient):
-            strict = values["require"] and not told
-            others["examiner"] = examiner = _examiner(values["cafile"], strict=strict)
-            # Nobody would see it, and OpenSSL by itself is strict.
+        if told or (self._lenient and (values["request"] or values["require"])):
+            others["examiner"] = examiner = _examiner(values["cafile"], strict=values["require"] and not told)
+            # Where nobody is told, a certificate makes no difference; but OpenSSL by itself would make one.
             others["request"] = values["request"] and (told or examiner is not None)
         try:
             return make_context(TlsSettings(certfile, keyfile, password, told=told, **others))

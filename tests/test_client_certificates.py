@@ -23,9 +23,8 @@ def served(certificate, answers=(), examiner=None, examined=True, **options):
 
     Returns the checks, and the server's end.
     """
-    context = (examiner or Examiner(CA)).new_context(ssl.SSLContext)
+    context = (examiner or Examiner(CA)).new_context(ssl.SSLContext, ssl.CERT_REQUIRED)
     context.load_cert_chain(*LOCALHOST)
-    context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(CA)
     if options:
         context.set_ciphers(options["ciphers"])
@@ -119,14 +118,18 @@ def test_other_contexts_are_left_alone():
 
 
 class Untouched:
-    def new_context(self, kind):
-        Examiner(CA).new_context(kind)
-        return kind(ssl.PROTOCOL_TLS_SERVER)
+    """What does not examine anything, though somebody else does."""
+
+    def new_context(self, kind, mode):
+        Examiner(CA).new_context(kind, mode)
+        context = kind(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = mode
+        return context
 
 
 def test_a_file_that_names_no_authorities_is_somebody_elses_affair(tmp_path):
     for file in (tmp_path / "none.pem", Path(LOCALHOST.keyfile)):
-        assert Examiner(str(file)).new_context(ssl.SSLContext)
+        assert Examiner(str(file)).new_context(ssl.SSLContext, ssl.CERT_OPTIONAL)
 
 
 def test_where_openssl_cannot_be_called_there_is_no_library(monkeypatch):

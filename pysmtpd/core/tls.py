@@ -54,8 +54,11 @@ class Examination(Protocol):
 class Examiner(Protocol):
     """Lets others have the last word on the certificates of clients."""
 
-    def new_context(self, kind: type[_Context], /) -> _Context:
+    def new_context(self, kind: type[_Context], mode: ssl.VerifyMode, /) -> _Context:
         """Return a new context for a server, whose handshakes can be examined. In one that is not, each certificate is taken."""
+
+    def forget_sessions(self) -> None:
+        """Let no client of that context come back to a session of before, and hide its certificate thus."""
 
     def begin(self, handshake: Callable[[], object], /) -> Examination:
         """Return a handshake that is examined."""
@@ -90,7 +93,12 @@ def make_context(settings: TlsSettings) -> Context:
     Raises ValueError that names the option, the file and what is wrong with it.
     """
     kind = _ToldContext if settings.told else ssl.SSLContext
-    context = settings.examiner.new_context(kind) if settings.examiner is not None else kind(ssl.PROTOCOL_TLS_SERVER)
+    mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL if settings.request else ssl.CERT_NONE
+    if settings.examiner is not None:
+        context = settings.examiner.new_context(kind, mode)
+    else:
+        context = kind(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = mode
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # what systems have for a default differs
     # A client cannot have the server repeat handshakes for the price of a record.
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -107,9 +115,7 @@ def make_context(settings: TlsSettings) -> Context:
             raise ValueError(
                 f'cipher is "{settings.cipher}": must be a list of OpenSSL cipher suites, with one for TLS 1.2'
             ) from None
-    if settings.request or settings.require:
-        context.verify_mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL
-        _load_authorities(context, settings)
+    _load_authorities(context, settings)
     if isinstance(context, _ToldContext):
         context.settings = settings
         context.sslobject_class = _ToldObject
@@ -129,7 +135,10 @@ class _ToldContext(ssl.SSLContext):
     settings: TlsSettings
 
     def for_one(self) -> "_ToldContext":
-        """Return one like it for a single connection: no client resumes a session, and hides its certificate thus."""
+        """Return the one for a single connection, whose client resumes no session: it would hide its certificate thus."""
+        if self.settings.examiner is not None:
+            self.settings.examiner.forget_sessions()
+            return self
         try:
             return make_context(self.settings)  # type: ignore[return-value] # of the same settings: one of us
         except ValueError:  # the files are not there any more
@@ -178,7 +187,9 @@ def _load_certificate(context: Context, settings: TlsSettings) -> None:
 
 def _load_authorities(context: Context, settings: TlsSettings) -> None:
     if not (settings.cafile or settings.cadir):
-        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        anything_goes = settings.examiner is not None and not (settings.told or settings.require)
+        if context.verify_mode != ssl.CERT_NONE and not anything_goes:
+            context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # which may take 30 ms
         return
     for option, path in (("cafile", settings.cafile), ("cadir", settings.cadir)):
         if not path:

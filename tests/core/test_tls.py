@@ -346,12 +346,20 @@ def test_a_handshake_waits_for_what_was_asked_before():
     assert client.handshake().read().startswith(b"220 ")
 
 
-def test_no_session_is_resumed_where_handshakes_are_told():
-    driver, client = judged(lambda _status: Accept(), "TLSv1_2")
-    session = client.handshake().tls.session
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("without", [0, ssl.OP_NO_TICKET])
+@pytest.mark.parametrize("examiner", [Examiner(CA), None])
+def test_no_session_is_resumed_where_handshakes_are_told(version, without, examiner):
+    driver, client = judged(lambda _status: Accept(), version, CLIENT, examiner=examiner)
+    context = client.tls.context
+    context.options |= without
+    client = TlsClient(driver, context=context)
+    client.handshake().read()
+    session = client.tls.session
+    assert session is not None
     again = Driver(driver.session.config, verdict=lambda _question: Accept())
     again.feed(b"STARTTLS\r\n")
-    client = TlsClient(again, context=client.tls.context)
+    client = TlsClient(again, context=context)
     client.tls.session = session
     assert not client.handshake().tls.session_reused
     assert "verify" in [report[0] for report in reports(again)]

@@ -1,5 +1,6 @@
 """TLS from a Tcl script, without Tcl's tls package: options, STARTTLS on the wire, -command and -password, and what breaks."""
 
+import argparse
 import contextlib
 import os
 import signal
@@ -537,6 +538,95 @@ def test_an_answer_of_command_counts_as_with_the_tls_package(told_by_both, shell
     stock, ours = told_by_both(shell, client_of("TLSv1_3", SELF_SIGNED), verdict=verdict)
     assert without_background(ours) == without_background(stock)
     assert any("background" in line for line in ours) == any("background" in line for line in stock)
+
+
+def client_in_the_handshake(server):
+    """Return a client that has shown its certificate, and waits."""
+    connection = in_handshake(server, b"STARTTLS\r\n")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    made = context(CLIENT)
+    made.maximum_version = ssl.TLSVersion.TLSv1_2
+    client = made.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    for _ in range(2):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        connection.sendall(outgoing.read())
+        while not _ and not incoming.pending:
+            incoming.write(connection.recv(65536))
+    return connection
+
+
+THREADS = "::pysmtpd::call threading:active_count"
+ASKED = f"""{USE_TLS}smtpd::configure -loglevel emergency -cafile {CA} -command ::told
+proc told {{option channel args}} {{
+    if {{$option eq "verify" && [lindex $args 0] == 0}} {{
+        puts "asked $channel"
+        verdict $channel
+    }}
+}}
+"""
+
+
+def test_while_command_decides_others_are_served(serve):
+    server = serve(ASKED + "proc verdict channel {vwait ::go; return 1}\n" + DELIVER)
+    alone = server.eval(THREADS)
+    with client_in_the_handshake(server) as connection:
+        server.wait_printed("asked")
+        assert still_serves(server)
+        server.eval("set go 1")
+        assert connection.recv(1)
+    server.wait_until("info vars ::smtpd::state_*", "")
+    assert server.eval(THREADS) == alone
+
+
+@pytest.mark.parametrize("verdict", ["close $channel", "::smtpd::stop", "vwait ::go", "error oops"])
+def test_a_client_that_leaves_while_command_decides_leaves_nothing_behind(serve, verdict):
+    server = serve(f"proc bgerror args {{}}\n{ASKED}proc verdict channel {{{verdict}}}\n")
+    alone = server.eval(THREADS)
+    for _ in range(1 if "stop" in verdict else 50):
+        client_in_the_handshake(server).close()
+        server.wait_printed("asked")
+        server.printed.clear()
+        if "go" in verdict:
+            server.eval("set go 1")
+    server.wait_until("info vars ::smtpd::state_*", "")
+    server.wait_until(THREADS, alone)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_script_may_end_while_command_decides(shell, tmp_path):
+    file = tmp_path / "ends.tcl"
+    start = "puts [lindex [fconfigure [smtpd::start 127.0.0.1 0] -sockname] 2]; flush stdout; vwait done"
+    file.write_text(f"package require smtpd\n{ASKED}proc verdict channel {{exit 7}}\n{start}")
+    with subprocess.Popen([*SHELLS[shell], file], env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline())
+        with client_in_the_handshake(argparse.Namespace(address=("127.0.0.1", port))) as connection:
+            assert refused(connection)
+        assert process.wait(DEADLINE) == 7
+
+
+REQUESTS = ["", f"-cafile {CA}", f"-cafile {CA} -request 0", "-require 1", f"-cafile {CA} -command list"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("options", REQUESTS)
+def test_certificates_are_asked_for_as_by_the_tls_package(tmp_path, shell, options):
+    asked = []
+    for name, variables in (("tclsh", {"TCLLIBPATH": ""}), (shell, {})):
+        server = Script(name, tmp_path, f"{USE_TLS}smtpd::configure -loglevel emergency {options}", **variables)
+        words = ["openssl", "s_client", "-starttls", "smtp", "-name", "x.example", "-connect", f"127.0.0.1:{server.address[1]}"]
+        result = subprocess.run(words, input="QUIT\n", capture_output=True, text=True, timeout=DEADLINE)
+        server.end()
+        lines = result.stdout.splitlines()
+        asked.append(
+            [
+                line
+                for line in lines
+                if "client certificate CA names" in line or "Requested Signature" in line or "O = pysmtpd" in line
+            ]
+        )
+    assert asked[1] == asked[0]
+    assert any("Requested" in line for line in asked[1]) == ("-request 0" not in options)
 
 
 def test_without_a_command_any_certificate_is_taken_unless_one_is_required(serve):
