@@ -568,11 +568,13 @@ proc told {{option channel args}} {{
 
 
 def test_while_command_decides_others_are_served(serve):
-    server = serve(ASKED + "proc verdict channel {vwait ::go; return 1}\n" + DELIVER)
+    server = serve(ASKED + "proc verdict channel {if {[incr ::asked] == 1} {vwait ::go}; return 1}\n" + DELIVER)
     alone = server.eval(THREADS)
     with client_in_the_handshake(server) as connection:
         server.wait_printed("asked")
         assert still_serves(server)
+        with under_tls(server, CLIENT) as client:
+            assert client.sendmail(*MAIL) == {}
         server.eval("set go 1")
         assert connection.recv(1)
     server.wait_until("info vars ::smtpd::state_*", "")
