@@ -14,7 +14,8 @@ from smtp_client import DEADLINE
 
 import pysmtpd
 from pysmtpd.certificates import CA, CLIENT, LOCALHOST, SERVER_CERTIFICATES
-from pysmtpd.tls_options import CERTIFICATES
+from pysmtpd.core import Config
+from pysmtpd.tls_options import CERTIFICATES, TlsOptions
 
 
 @pytest.fixture
@@ -172,6 +173,20 @@ def test_a_server_ends_while_command_has_not_decided(client_leaves):
         thread.join(DEADLINE)
     assert threading.active_count() == before
     answers.set_result(True)
+
+
+def test_where_openssl_cannot_be_called_certificates_are_asked_for_where_that_makes_a_difference(monkeypatch):
+    monkeypatch.setattr("pysmtpd.client_certificates.load", lambda: None)
+    pair = {"usetls": True, "certfile": LOCALHOST.certfile, "keyfile": LOCALHOST.keyfile}
+
+    def mode(told, **options):
+        made = Config(str, str, "localhost")
+        TlsOptions(told=told, lenient=True).changed({**pair, **options}).put_into(made)
+        return made.tls.verify_mode
+
+    assert mode(told=False, request=True) == ssl.CERT_NONE  # each would be taken
+    assert mode(told=True, request=True) == ssl.CERT_OPTIONAL
+    assert mode(told=False, request=True, require=True) == ssl.CERT_REQUIRED
 
 
 def leave_in_the_handshake(client, context):

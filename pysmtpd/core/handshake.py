@@ -22,13 +22,16 @@ _TICKET: Final = "SSLv3/TLS write session ticket"
 _CHANGE_CIPHER_SPEC: Final = 20
 _ALERT: Final = 21
 _HANDSHAKE: Final = 22
+_CLIENT_HELLO: Final = 1
 _CERTIFICATE: Final = 11
 _FINISHED: Final = 20
+_KEY_UPDATE: Final = 24
+_NO_RENEGOTIATION: Final = 100
 _TLS_1_3: Final = 0x0304
 
 #: What OpenSSL's state is called (SSL_state_string_long(3)) from the time a message is read or written, by the message's type.
 _READ: Final = {
-    1: "SSLv3/TLS read client hello",
+    _CLIENT_HELLO: "SSLv3/TLS read client hello",
     _CERTIFICATE: "SSLv3/TLS read client certificate",
     15: "SSLv3/TLS read certificate verify",
     16: "SSLv3/TLS read client key exchange",
@@ -46,6 +49,8 @@ _WRITTEN: Final = {
     _FINISHED: "SSLv3/TLS write finished",
     22: "SSLv3/TLS write certificate status",
 }
+#: The same for a KeyUpdate message.
+_KEYS: Final = {"read": "TLSv1.3 read client key update", "write": "TLSv1.3 write server key update"}
 
 #: Alerts (SSL_alert_desc_string_long(3)), by number. All others are unknown, to OpenSSL as well.
 _ALERTS: Final = {
@@ -128,8 +133,9 @@ class Handshake:
             self.waits()
         if content == _ALERT:
             self.steps.append(("info", "alert", direction, alert_text(kind)))
-            return
         if self._over:
+            self._message_later(direction, content, kind)
+        if self._over or content == _ALERT:
             return
         self._loop()
         self._writing = direction == "write"
@@ -148,6 +154,19 @@ class Handshake:
         elif direction == "read" and kind == _CERTIFICATE:
             self.steps.append(VERIFY)
 
+    def _message_later(self, direction: str, content: int, kind: int) -> None:
+        """A message has been read or written after the handshake."""
+        if content == _HANDSHAKE and kind == _KEY_UPDATE:
+            self._loop(*(_OVER,) * (2 if direction == "read" else 1), _KEYS[direction])
+            self._exit()
+        elif content == _HANDSHAKE and kind == _CLIENT_HELLO:
+            self.steps.append(("info", "handshake", "start", _OVER))
+            self._loop(_OVER, _OVER)
+        elif content == _ALERT and kind == _NO_RENEGOTIATION:  # the answer to that
+            self._loop(_READ[_CLIENT_HELLO])
+            self._tell_done(_OVER)
+            self._exit()
+
     def waits(self) -> None:
         """It is the client's turn."""
         if self._writing and not self._over:
@@ -158,11 +177,11 @@ class Handshake:
             self._loop()
 
     def succeeded(self) -> None:
-        """The handshake is over. Of what comes later, only alerts are told, and a failure."""
+        """The handshake is over."""
         self._loop()
         if not self._done:
             self._tell_done(_OVER)
-        self.steps.append(("info", "accept", "exit", _OVER))
+        self._exit()
         self._over = True
 
     def failed(self, reason: str) -> None:
@@ -176,8 +195,11 @@ class Handshake:
         self.steps.append(("error", reason))
         self._over = self._failed = True
 
-    def _loop(self) -> None:
-        self.steps.append(("info", "accept", "loop", self._state))
+    def _loop(self, *states: str) -> None:
+        self.steps += (("info", "accept", "loop", state) for state in states or (self._state,))
+
+    def _exit(self) -> None:
+        self.steps.append(("info", "accept", "exit", _OVER))
 
     def _tell_done(self, state: str) -> None:
         self._done = True

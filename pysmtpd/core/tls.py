@@ -250,7 +250,8 @@ class Stage:
         self._examination: Examination | None = None  # that waits for an answer
         if isinstance(own, _ToldContext) and isinstance(self._object, _ToldObject):
             self._object.handshake = self.handshake
-            self._examiner = own.settings.examiner
+            if own.verify_mode != ssl.CERT_NONE:
+                self._examiner = own.settings.examiner
         self.established = False  #: whether the handshake is over, and well
         self.ended = False  #: whether there is nothing more to come from the client
         self.problem = ""  #: why there will be nothing more, where the client did not say so
@@ -286,6 +287,9 @@ class Stage:
             self.handshake.waits()
         except ssl.SSLError as error:
             self._fails(error)
+        except RuntimeError as error:  # there is no thread to be had
+            self.problem = str(error)
+            self.handshake.failed(self.problem)
 
     def _go_on(self, taken: bool) -> Check | None:
         if self._examiner is None:
@@ -459,6 +463,8 @@ class EncryptedSession(Session):
             self.receive_eof()
             if self._open is None and not self.events:
                 self._client_left()
+        elif stage.handshake.steps and self._open is None:
+            self._tell()
 
     def overhear(self, data: bytes) -> bytes:
         """Take bytes from the client that a script has read by itself; return the first line of what was said, or its beginning.

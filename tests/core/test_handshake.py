@@ -124,6 +124,42 @@ def test_after_the_handshake_alerts_are_told_and_a_failure():
     assert [*handshake.steps][before:] == [("info", "alert", "write", "bad record mac"), ("error", "")]
 
 
+def later(*messages):
+    """Return what is told of messages after the handshake."""
+    handshake = Handshake()
+    handshake.succeeded()
+    handshake.steps.clear()
+    for message in messages:
+        handshake.message(*message)
+    return [step[1:] for step in handshake.steps]
+
+
+def test_renewed_keys_are_told():
+    """As Tcl's tls package was seen to tell when an s_client was given the command K, and a reply went out after it."""
+    assert later(("read", 0x0304, 22, 24), ("write", 0x0304, 22, 24)) == [
+        ("accept", "loop", OVER),
+        ("accept", "loop", OVER),
+        ("accept", "loop", "TLSv1.3 read client key update"),
+        ("accept", "exit", OVER),
+        ("accept", "loop", OVER),
+        ("accept", "loop", "TLSv1.3 write server key update"),
+        ("accept", "exit", OVER),
+    ]
+
+
+def test_that_handshakes_are_not_repeated_is_told():
+    """The same for its command R, under TLS 1.2."""
+    assert later(("read", 0x0303, 22, 1), ("write", 0x0303, 21, 100)) == [
+        ("handshake", "start", OVER),
+        ("accept", "loop", OVER),
+        ("accept", "loop", OVER),
+        ("alert", "write", "no renegotiation"),
+        ("accept", "loop", "SSLv3/TLS read client hello"),
+        ("handshake", "done", OVER),
+        ("accept", "exit", OVER),
+    ]
+
+
 def test_a_message_of_no_known_type_changes_nothing_else():
     handshake = Handshake()
     handshake.message("write", 0x0304, 22, 99)

@@ -423,6 +423,17 @@ def test_a_question_that_is_never_answered_keeps_no_thread(leave):
     assert handshakes() == before
 
 
+def test_without_a_thread_to_be_had_a_handshake_fails():
+    class Poor(Examiner):
+        def begin(self, handshake):
+            raise RuntimeError("can't start new thread")
+
+    driver, client = judged(lambda _status: Accept(), examiner=Poor(CA))
+    with pytest.raises(AssertionError, match="nothing more"):
+        client.handshake()
+    assert closed(driver) == ["TLS failure"]
+
+
 def test_a_handshake_that_is_left_or_over_keeps_no_thread():
     before = handshakes()
     for piece in (1, 0):
