@@ -120,16 +120,16 @@ def _made_by(function: Callable[[], _Context]) -> tuple[_Context, list[int]]:
 class Examiner:
     """Has OpenSSL ask what to make of each thing that it finds in checking the certificates of clients.
 
-    Where nobody is asked, each is taken. One of these is for one context.
+    Outside of :meth:`begin` nobody is asked, and its verdict counts. One of these is for one context.
 
     Arguments:
         cafile: PEM file with the authorities whose names clients are told.
-        strict: whether OpenSSL has the last word all the same, and asks nobody.
+        anything_goes: whether nobody is asked ever, and each certificate is taken.
     """
 
-    def __init__(self, cafile: str = "", *, strict: bool = False) -> None:
+    def __init__(self, cafile: str = "", *, anything_goes: bool = False) -> None:
         self._cafile = cafile
-        self._strict = strict
+        self._verify = _takes if anything_goes else _asks
         self._context = 0
 
     def new_context(self, kind: type[_Context], mode: ssl.VerifyMode) -> _Context:
@@ -137,8 +137,7 @@ class Examiner:
         library = load()
         context, [self._context] = _made_by(lambda: kind(ssl.PROTOCOL_TLS_SERVER))
         context.verify_mode = mode
-        if not self._strict:
-            library.SSL_CTX_set_verify(self._context, library.SSL_CTX_get_verify_mode(self._context), _checked)
+        library.SSL_CTX_set_verify(self._context, library.SSL_CTX_get_verify_mode(self._context), self._verify)
         library.SSL_CTX_ctrl(self._context, _SET_CACHE_MODE, _CACHE_OFF, None)  # a session is in its ticket, or nowhere
         names = library.SSL_load_client_CA_file(os.fsencode(self._cafile)) if self._cafile else None
         library.ERR_clear_error()  # what is wrong with the file is found elsewhere
@@ -158,11 +157,9 @@ class Examiner:
 def _ask(good: int, context: int) -> int:
     """OpenSSL has checked a certificate; return 1 to go on all the same."""
     call = running()
-    if call is None:
-        return 1
     library = load()
     certificate = library.X509_STORE_CTX_get_current_cert(context)
-    if not certificate:
+    if call is None or not certificate:
         return good
     code = 0 if good else library.X509_STORE_CTX_get_error(context)
     text = library.X509_verify_cert_error_string(code).decode() if code else ""
@@ -170,7 +167,9 @@ def _ask(good: int, context: int) -> int:
     return 1 if call.ask(Check(depth, _describe(library, certificate), code, text)) else 0
 
 
-_checked: Final = _VERIFY(_ask)
+#: Here for good, since OpenSSL may call them at any time.
+_asks: Final = _VERIFY(_ask)
+_takes: Final = _VERIFY(lambda _good, _context: 1)
 
 
 def _describe(library: Any, certificate: int) -> dict[str, str]:

@@ -102,7 +102,7 @@ class TlsOptions:
         others = {name: values[name] for name in ("cafile", "cadir", "cipher", "request", "require")}
         told = self._told or values["command"] is not None
         if told or (self._lenient and (values["request"] or values["require"])):
-            others["examiner"] = examiner = _examiner(values["cafile"], strict=values["require"] and not told)
+            others["examiner"] = examiner = _examiner(values["cafile"], anything_goes=not (told or values["require"]))
             # Where nobody is told, a certificate makes no difference; but OpenSSL by itself would make one.
             others["request"] = values["request"] and (told or examiner is not None)
         try:
@@ -111,11 +111,11 @@ class TlsOptions:
             raise ConfigurationError(str(error)) from None
 
 
-def _examiner(cafile: str, *, strict: bool) -> "Examiner | None":
+def _examiner(cafile: str, *, anything_goes: bool) -> "Examiner | None":
     """Return what lets others decide on client certificates; None where OpenSSL cannot be called."""
     from pysmtpd.client_certificates import Examiner, load
 
-    return Examiner(cafile, strict=strict) if load() is not None else None
+    return Examiner(cafile, anything_goes=anything_goes) if load() is not None else None
 
 
 def _check(name: str, value: Any) -> None:

@@ -29,13 +29,14 @@ def test_what_it_raises_is_raised_where_it_is_waited_for():
 
 
 def test_its_thread_ends_with_it_and_does_not_keep_the_program():
-    before = threading.active_count()
+    def threads():
+        return [thread.daemon for thread in threading.enumerate() if thread.name == "pysmtpd handshake"]
+
     call = PausableCall(lambda: running().ask("one"))
     call.go_on()
-    assert threading.active_count() == before + 1
-    assert threading.enumerate()[-1].daemon
+    assert threads() == [True]
     call.go_on()
-    assert threading.active_count() == before
+    assert threads() == []
 
 
 def test_elsewhere_none_is_running():

@@ -55,7 +55,7 @@ class Examiner(Protocol):
     """Lets others have the last word on the certificates of clients."""
 
     def new_context(self, kind: type[_Context], mode: ssl.VerifyMode, /) -> _Context:
-        """Return a new context for a server, whose handshakes can be examined. In one that is not, each certificate is taken."""
+        """Return a new context for a server, whose handshakes can be examined."""
 
     def forget_sessions(self) -> None:
         """Let no client of that context come back to a session of before, and hide its certificate thus."""
@@ -463,7 +463,7 @@ class EncryptedSession(Session):
             self.receive_eof()
             if self._open is None and not self.events:
                 self._client_left()
-        elif stage.handshake.steps and self._open is None:
+        elif stage.handshake.steps and self._open is None and not self._closed:
             self._tell()
 
     def overhear(self, data: bytes) -> bytes:

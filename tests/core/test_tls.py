@@ -423,6 +423,32 @@ def test_a_question_that_is_never_answered_keeps_no_thread(leave):
     assert handshakes() == before
 
 
+def test_nothing_is_told_behind_the_end_of_a_session():
+    driver, client = judged(lambda _status: Accept())
+    client.handshake().tls.write(b"QUIT\r\n")
+    client.close_notify()
+    assert closed(driver) == ["quit"]
+    assert isinstance(driver.events[-1], Close)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_where_anything_goes_sessions_are_resumed(version):
+    made = settings(request=True, examiner=Examiner(CA, anything_goes=True))
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion[version]
+    context.load_cert_chain(*SELF_SIGNED)
+    session = None
+    for resumed in (False, True):
+        driver = Driver(made)
+        driver.feed(b"STARTTLS\r\n")
+        client = TlsClient(driver, context=context)
+        if session is not None:
+            client.tls.session = session
+        client.handshake().read()
+        assert client.tls.session_reused is resumed
+        session = client.tls.session
+
+
 def test_without_a_thread_to_be_had_a_handshake_fails():
     class Poor(Examiner):
         def begin(self, handshake):
