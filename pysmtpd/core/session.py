@@ -236,6 +236,9 @@ class Session:
             self.out.append(self.config.unavailable())
             self.close("shutdown")
 
+    def drop(self) -> None:
+        """Let go of the session: the connection is gone, and with it whatever still waits for an answer that needs it."""
+
     @property
     def wants_input(self) -> bool:
         """Whether reading on makes sense now: false while a question is open and after the end."""

@@ -206,6 +206,7 @@ class Connection(Conversation):
         if self.descriptor >= 0:
             self._sockets.forget(self.descriptor)
             self.let_go()
+            self.session.drop()
 
     def let_go(self) -> None:
         """Close the socket, and no more: in the child of a fork the connection goes on elsewhere."""

@@ -28,7 +28,7 @@ class Driver:
     Arguments:
         settings: a Config.
         verdict: answers questions.
-        late: keep questions open until :meth:`settle`, as a callback does that takes its time.
+        late: keep questions open until :meth:`settle`, as a callback does that takes its time; or a function that says which.
     """
 
     def __init__(self, settings, verdict=accept, late=False):
@@ -50,7 +50,7 @@ class Driver:
             self.events.append(event)
             if isinstance(event, Log | Close):
                 continue
-            if self._late:
+            if self._late(event) if callable(self._late) else self._late:
                 self._open = event
                 assert self.session.next_event() is None, "an event while a question is open"
                 return
