@@ -19,7 +19,7 @@ from fuzz.seeds import FOUND, LONGEST, seeds
 
 LAP = 250_000  # inputs, some two minutes of them
 #: An input costs by the octet. In one lap of eight they may be as long as the longest seed, else no longer than this.
-USUAL = 400
+USUAL = 320
 MINUTE = 60.0
 
 
