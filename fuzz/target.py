@@ -6,7 +6,8 @@
 3. every command has one reply, and every reply is well-formed (RFC 5321, 4.2): no line, control or foreign character in it
    that a client or a callback has put there; log lines neither;
 4. what is kept of what was received stays within the limits;
-5. a message has a sender and recipients, no more than allowed, and was answered; nothing comes after the end.
+5. a message has a sender and recipients, no more than allowed, and was answered; nothing comes after the end;
+6. it takes seconds at most (lap.py looks).
 
 An input is eight octets of settings, then what the client sends. The same input is the same session, always.
 
