@@ -1,7 +1,7 @@
 """A campaign: processes that fuzz side by side, in laps, with one corpus in a folder that a later campaign goes on with.
 
-A lap is a process of its own (lap.py). It begins with the corpus that all have made so far, and takes over what the others add
-meanwhile. After a lap the inputs that are new in the corpus, because they have reached something new, are played in every way.
+A lap is a process of its own (lap.py). It begins with the corpus that all have made so far, whose inputs count as any other, and
+takes over what the others add meanwhile. After a lap the inputs that are new in the corpus, because they have reached something new, are played in every way.
 """
 
 import re
@@ -35,7 +35,7 @@ class Campaign:
         self._prepare()
         self._counts = counts_in(folder)
         self._begun = self._claimed = sum(self._counts)
-        self._laps = 0
+        self._laps = self._begun // LAP  # their seeds have been used
         self._lock = Lock()
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._played: set[str] = set()
