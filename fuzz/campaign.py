@@ -1,7 +1,8 @@
 """A campaign: processes that fuzz side by side, in laps, with one corpus in a folder that a later campaign goes on with.
 
-A lap is a process of its own (lap.py). It begins with the corpus that all have made so far, whose inputs count as any other, and
-takes over what the others add meanwhile. After a lap the inputs that are new in the corpus, because they have reached something new, are played in every way.
+A lap is a process of its own (lap.py). It begins with the corpus that all have made so far, whose inputs count as any other,
+and takes over what the others add meanwhile. After a lap the inputs that are new in the corpus, because they have reached
+something new, are played in every way.
 """
 
 import re

@@ -57,8 +57,8 @@ def main(folder: Path, place: int, seed: int, runs: int, longest: int) -> None:
     signal.signal(signal.SIGVTALRM, look)
     signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE, PATIENCE)
     words = [f"-runs={runs}", f"-seed={seed}", f"-max_len={longest}", f"-dict={folder}/words", f"-artifact_prefix={FOUND}/"]
-    # What takes less time is chosen more often. `look` is the time-out, and the engine's, a day, for ever.
-    words += ["-entropic_scale_per_exec_time=1", "-timeout=86400"]
+    # What takes less time is chosen more often. `look` is the time-out; the engine's own, by the clock, are a day, for ever.
+    words += ["-entropic_scale_per_exec_time=1", "-timeout=86400", "-report_slow_units=86400"]
     atheris.Setup([sys.argv[0], *words, str(folder / "corpus")], play)
     atheris.Fuzz()
 
