@@ -1,6 +1,9 @@
 """The clock and the ids."""
 
 import re
+import subprocess
+import sys
+import threading
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -61,3 +64,29 @@ def test_ids_are_twelve_letters_and_digits_and_never_the_same():
 
 def test_the_time_of_an_mbox_is_in_english_whatever_the_locale():
     assert clock.asctime(datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)) == "Sun Mar 01 09:05:07 2026"
+
+
+def test_ids_are_for_any_thread():
+    """A generator would not be: two servers draw at the same time."""
+    drawn = []
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: drawn.extend([clock.new_id() for _ in range(3000)])) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len(set(drawn)) == 24_000
+
+
+def test_the_child_of_a_fork_draws_others():
+    program = (
+        "import os\nfrom pysmtpd import clock\nclock.new_id()\nreader, writer = os.pipe()\n"
+        "if not os.fork():\n    os.write(writer, ' '.join(clock.new_id() for _ in range(100)).encode())\n    os._exit(0)\n"
+        "theirs = set(os.read(reader, 65536).decode().split())\n"
+        "print(len(theirs), len(theirs & {clock.new_id() for _ in range(1000)}))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "100 0\n"
