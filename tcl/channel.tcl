@@ -36,7 +36,10 @@ namespace eval ::pysmtpd {
 #
 #   Begin a session on a new connection; turn the client away when there are too many, or no engine.
 #
-proc ::pysmtpd::Open {channel address port} {
+# Arguments:
+#   how      opened, or adopted: somebody else has greeted the client
+#
+proc ::pysmtpd::Open {channel address port {how opened}} {
     variable serial
     variable channels
     variable numbers
@@ -71,7 +74,7 @@ proc ::pysmtpd::Open {channel address port} {
     set standing($number) 0
     Listen $number $channel
     Observe $number $channel
-    link::opened $number $address $port $channel
+    link::$how $number $address $port $channel
 }
 
 # ::pysmtpd::Suspend --
@@ -329,19 +332,26 @@ proc ::pysmtpd::Ask {number question} {
 
 # ::pysmtpd::Service --
 #
-#   Handle what has come on a session's connection, as if the event loop had said so; on another channel, only its end.
+#   Handle what has come on a session's connection, as if the event loop had said so; on a channel of which nothing is known, only
+#   its end.
 #
 proc ::pysmtpd::Service {channel} {
     variable numbers
     variable busy
     variable lent
+    if {![info exists numbers($channel)]} {
+        Adopt $channel
+    }
     if {[info exists numbers($channel)]} {
         set number $numbers($channel)
         if {[info exists lent($number)] && ![info exists busy($number)]} {
             Reclaim $number
         }
+        variable readers
         if {[Replaced service]} {
             ServeLine $number $channel
+        } elseif {[llength $readers]} {
+            ReadLines $number $channel
         } else {
             link::readable $number $channel
         }
@@ -440,9 +450,11 @@ proc ::pysmtpd::Abandon {number} {
     variable untold
     variable foretold
     variable written
+    variable cut
+    variable awaited
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
         spoken($number) lent($number) heard($number) encrypted($number) written($number) standing($number) \
-        untold($number) foretold($number)
+        untold($number) foretold($number) cut($number) awaited($number)
     link::forget $number
 }
 
@@ -464,12 +476,14 @@ proc ::pysmtpd::Forget {number} {
     variable untold
     variable foretold
     variable written
+    variable cut
+    variable awaited
     if {[info exists channels($number)]} {
         set channel $channels($number)
         # The array comes last: who writes there while there is a session is heard.
         unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
             lent($number) heard($number) encrypted($number) written($number) standing($number) \
-            untold($number) foretold($number) ::smtpd::state_$channel
+            untold($number) foretold($number) cut($number) awaited($number) ::smtpd::state_$channel
     }
 }
 

@@ -56,6 +56,7 @@ class TkLink:
         return {
             "configure": self._configure,
             "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
+            "adopt": lambda key, client, port, name: engine.adopt(key, client, int(port), name),
             "receive": self._receive,
             "take": _guarded(self._take),
             "say": _guarded(engine.say),
@@ -83,7 +84,7 @@ class TkLink:
         return ""
 
     def _take(self, key: str, data: str) -> Actions:
-        """Take what a script's own ``::smtpd::service`` has had read."""
+        """Take what Tcl has read by itself."""
         outcome = self.engine.receive(key, data.encode("latin-1"))
         return ("write", outcome) if type(outcome) is bytes else outcome
 
