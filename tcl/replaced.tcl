@@ -118,7 +118,7 @@ proc ::pysmtpd::ByScript {} {
 
 # ::pysmtpd::MayRead --
 #
-#   Tell whether a verb is the script's own, and none that only names something: it may read by itself from the client.
+#   Tell whether a verb is one that the script has added, or its own DATA: it may read by itself from the client.
 #
 proc ::pysmtpd::MayRead {verb} {
     variable frames
@@ -168,6 +168,9 @@ proc ::pysmtpd::Now {} {
 proc ::pysmtpd::SayByScript {} {
     variable writer ::pysmtpd::WriteOctets
     variable longest
+    # The package may have been loaded once more.
+    catch {rename ::pysmtpd::WriteOctets {}}
+    catch {rename ::pysmtpd::HoldOctets {}}
     rename ::pysmtpd::Write ::pysmtpd::WriteOctets
     rename ::pysmtpd::Hold ::pysmtpd::HoldOctets
     interp alias {} ::pysmtpd::Write {} ::pysmtpd::PutLines
@@ -175,8 +178,12 @@ proc ::pysmtpd::SayByScript {} {
     set longest [expr {-$longest}] ;# no reply is a known one
 }
 proc ::pysmtpd::SayAtOnce {} {
-    variable writer ::pysmtpd::Write
+    variable writer
     variable longest
+    if {$writer eq "::pysmtpd::Write"} {
+        return
+    }
+    set writer ::pysmtpd::Write
     interp alias {} ::pysmtpd::Write {}
     interp alias {} ::pysmtpd::Hold {}
     rename ::pysmtpd::WriteOctets ::pysmtpd::Write

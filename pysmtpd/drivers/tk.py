@@ -49,6 +49,8 @@ class TkLink:
         self._tk.call("set", "::pysmtpd::python", sys.executable)  # for child interpreters
         for name, command in self._commands().items():
             self._tk.createcommand(f"::pysmtpd::engine::{name}", command)
+        # The index first: who forgets the package, and requires it again, is to have ours.
+        self._tk.call("apply", "dir {source [file join $dir pkgIndex.tcl]}", str(tcl_path()))
         self._tk.call("source", str(tcl_path() / "smtpd.tcl"))
 
     def _commands(self) -> dict[str, Callable[..., object]]:
