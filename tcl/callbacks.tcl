@@ -189,6 +189,7 @@ proc ::pysmtpd::RunCommand {channel verb line} {
     unset -nocomplain spoken($number)
     variable lent
     variable verb_procedure
+    NoteRun $number $verb
     if {![info exists lent($number)]} {
         Release $number
         Lend $number

@@ -36,7 +36,10 @@ namespace eval ::pysmtpd {
 #
 #   Begin a session on a new connection; turn the client away when there are too many, or no engine.
 #
-proc ::pysmtpd::Open {channel address port} {
+# Arguments:
+#   how      opened, or adopted: somebody else has greeted the client
+#
+proc ::pysmtpd::Open {channel address port {how opened}} {
     variable serial
     variable channels
     variable numbers
@@ -75,7 +78,7 @@ proc ::pysmtpd::Open {channel address port} {
     set standing($number) 0
     Listen $number $channel
     Observe $number $channel
-    link::opened $number $address $port $channel
+    link::$how $number $address $port $channel
 }
 
 # ::pysmtpd::Suspend --
@@ -330,19 +333,26 @@ proc ::pysmtpd::Ask {number question} {
 
 # ::pysmtpd::Service --
 #
-#   Handle what has come on a session's connection, as if the event loop had said so; on another channel, only its end.
+#   Handle what has come on a session's connection, as if the event loop had said so; on a channel of which nothing is known, only
+#   its end.
 #
 proc ::pysmtpd::Service {channel} {
     variable numbers
     variable busy
     variable lent
+    if {![info exists numbers($channel)]} {
+        Adopt $channel
+    }
     if {[info exists numbers($channel)]} {
         set number $numbers($channel)
         if {[info exists lent($number)] && ![info exists busy($number)]} {
             Reclaim $number
         }
+        variable readers
         if {[Replaced service]} {
             ServeLine $number $channel
+        } elseif {[llength $readers]} {
+            ReadLines $number $channel
         } else {
             link::readable $number $channel
         }
@@ -428,27 +438,7 @@ proc ::pysmtpd::Drop {number} {
 #   End a session whose channel's name belongs to another one by now.
 #
 proc ::pysmtpd::Abandon {number} {
-    variable channels
-    variable numbers
-    variable busy
-    variable suspended
-    variable held
-    variable spoken
-    variable heard
-    variable encrypted
-    variable lent
-    variable standing
-    variable untold
-    variable foretold
-    variable written
-    variable opened
-    variable pending
-    variable latest
-    variable told_from
-    variable told_to
-    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) lent($number) heard($number) encrypted($number) written($number) standing($number) \
-        untold($number) foretold($number) opened($number) pending($number) latest($number) told_from($number) told_to($number)
+    Clear $number
     link::forget $number
 }
 
@@ -458,6 +448,20 @@ proc ::pysmtpd::Abandon {number} {
 #
 proc ::pysmtpd::Forget {number} {
     variable channels
+    if {[info exists channels($number)]} {
+        set channel $channels($number)
+        Clear $number
+        # The array comes last: who writes there while there is a session is heard.
+        unset -nocomplain ::smtpd::state_$channel
+    }
+}
+
+# ::pysmtpd::Clear --
+#
+#   Let go of what is kept by the number of a session.
+#
+proc ::pysmtpd::Clear {number} {
+    variable channels
     variable numbers
     variable busy
     variable suspended
@@ -475,14 +479,12 @@ proc ::pysmtpd::Forget {number} {
     variable latest
     variable told_from
     variable told_to
-    if {[info exists channels($number)]} {
-        set channel $channels($number)
-        # The array comes last: who writes there while there is a session is heard.
-        unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
-            lent($number) heard($number) encrypted($number) written($number) standing($number) untold($number) \
-            foretold($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) \
-            ::smtpd::state_$channel
-    }
+    variable cut
+    variable awaited
+    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
+        spoken($number) heard($number) encrypted($number) lent($number) standing($number) untold($number) foretold($number) \
+        written($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) cut($number) \
+        awaited($number)
 }
 
 # A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.

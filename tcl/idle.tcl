@@ -18,7 +18,14 @@ proc ::pysmtpd::Listen {number channel} {
     variable heard
     variable alarm
     variable ours
-    set handler [expr {[info exists ours(service)] ? ($idle ? "Hear" : "link::readable") : "Serve"}]
+    variable readers
+    if {![info exists ours(service)]} {
+        set handler Serve
+    } elseif {[llength $readers]} {
+        set handler ReadLines
+    } else {
+        set handler [expr {$idle ? "Hear" : "link::readable"}]
+    }
     chan event $channel readable [list ::pysmtpd::$handler $number $channel]
     if {!$idle} {
         return

@@ -3,8 +3,8 @@
 # handler of its own in place of ours, which then has the connection until ::smtpd::service is its handler again, or is called.
 # Other callbacks have it so as soon as they look at its name.
 #
-# Under TLS the channel gets a transformation that has the engine encrypt and decrypt. What a client has sent behind a line in one
-# go is the engine's, not the script's.
+# Under TLS the channel gets a transformation that has the engine encrypt and decrypt. What a client has sent there behind a line
+# in one go is the engine's, not the script's.
 
 namespace eval ::pysmtpd {
     variable lent            ;# number -> while the channel is a script's: clear or cipher, and its handler when it was lent

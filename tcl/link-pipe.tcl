@@ -486,6 +486,21 @@ proc ::pysmtpd::link::await {number {before 0}} {
     }
 }
 
+# ::pysmtpd::link::await_verb --
+#
+#   See to it that a verb of the script's own that a client has sent has been run, if there is one, with all that the engine asks
+#   on the way.
+#
+proc ::pysmtpd::link::await_verb {number} {
+    set before $::pysmtpd::run
+    set open 1
+    while {$open && $::pysmtpd::run == $before} {
+        set open [lindex [::pysmtpd::Result [Request 10 {} $number]] 1]
+        ActFor $number
+    }
+    Flush
+}
+
 # ::pysmtpd::link::ActFor --
 #
 #   Do what the frames say that have come for one session; the others stay.
@@ -741,9 +756,9 @@ proc ::pysmtpd::link::Stop {} {
     set ::pysmtpd::changed 1
 }
 
-# ::pysmtpd::link::opened --
+# ::pysmtpd::link::opened, adopted --
 #
-#   A client has connected.
+#   A client has connected; or had connected before, and has been greeted.
 #
 proc ::pysmtpd::link::opened {number address port channel} {
     variable begun
@@ -751,6 +766,10 @@ proc ::pysmtpd::link::opened {number address port channel} {
     Watch
     Begin $number $begun($number)
     Post
+}
+proc ::pysmtpd::link::adopted {number address port channel} {
+    Watch
+    Begin $number [list $address $port $channel adopted]
 }
 
 # ::pysmtpd::link::Begin --
@@ -834,18 +853,40 @@ proc ::pysmtpd::link::Receive {number channel} {
 
 # ::pysmtpd::link::take --
 #
-#   A client has sent these bytes, which a script's own ::smtpd::service has had read.
+#   A client has sent these bytes, which have been read line by line: see replaced.tcl.
 #
-proc ::pysmtpd::link::take {number data} {
+proc ::pysmtpd::link::take {number channel data} {
     variable begun
-    ready
+    variable pipe
+    variable ahead
+    variable max_ahead
+    variable max_pending
+    if {[catch {ready} message]} {
+        ::pysmtpd::Note error $message
+        ::pysmtpd::Drop $number
+        return
+    }
     unset -nocomplain begun($number)
+    set size [string length $data]
+    set standing $::pysmtpd::standing($number)
+    if {$standing && $size <= $::pysmtpd::longest && [info exists ::pysmtpd::known($standing,$data)]} {
+        ::pysmtpd::ReplyKnown $number $channel $data
+        return
+    }
     if {[info exists ::pysmtpd::untold($number)]} {
+        incr size [string length $::pysmtpd::untold($number)]
         ::pysmtpd::CatchUp $number $data
     } else {
         Send 2 $number $data
     }
     set ::pysmtpd::standing($number) 0
+    Post
+    if {$size >= 16384 && [incr ahead($number)] >= $max_ahead} {
+        ::pysmtpd::Suspend $number $channel
+    }
+    if {[chan pending output $pipe] > $max_pending} {
+        Wait $number $channel
+    }
 }
 
 # ::pysmtpd::link::Taken --

@@ -32,12 +32,15 @@ proc ::pysmtpd::link::ready {} {
     }
 }
 
-# ::pysmtpd::link::opened --
+# ::pysmtpd::link::opened, adopted --
 #
-#   A client has connected.
+#   A client has connected; or had connected before, and has been greeted.
 #
 proc ::pysmtpd::link::opened {number address port channel} {
     Drive $number [::pysmtpd::engine::open $number $address $port $channel]
+}
+proc ::pysmtpd::link::adopted {number address port channel} {
+    ::pysmtpd::engine::adopt $number $address $port $channel
 }
 
 # ::pysmtpd::link::readable --
@@ -59,11 +62,13 @@ proc ::pysmtpd::link::readable {number channel} {
 
 # ::pysmtpd::link::take --
 #
-#   A client has sent these bytes, which a script's own ::smtpd::service has had read.
+#   A client has sent these bytes, which have been read line by line: see replaced.tcl.
 #
-proc ::pysmtpd::link::take {number data} {
-    if {$::pysmtpd::changed} {
-        ready
+proc ::pysmtpd::link::take {number channel data} {
+    if {[catch {ready} message]} {
+        ::pysmtpd::Note error $message
+        ::pysmtpd::Drop $number
+        return
     }
     Drive $number [::pysmtpd::engine::take $number $data]
 }
@@ -118,11 +123,13 @@ proc ::pysmtpd::link::command {number verb line} {
     Drive $number [::pysmtpd::engine::command $number $verb $line]
 }
 
-# ::pysmtpd::link::await --
+# ::pysmtpd::link::await, await_verb --
 #
 #   A script wants the engine to have done all there is to do for a session by now. It has.
 #
 proc ::pysmtpd::link::await {number} {
+}
+proc ::pysmtpd::link::await_verb {number} {
 }
 
 # ::pysmtpd::link::say --

@@ -4,14 +4,14 @@
 # ours, and an unversioned [package require] would otherwise take the highest. Indexes are read in an order that nobody can rely
 # on, and read again, so that a trace on [package ifneeded] has to see to it.
 if {![package vsatisfies [package provide Tcl] 8.6-]} {return}
-if {[package provide smtpd] eq "" && ![info exists ::pysmtpd::ours]} {
+if {[package provide smtpd] eq "" && ![info exists ::pysmtpd::loading]} {
     namespace eval ::pysmtpd {}
     if {[info exists ::pysmtpd::keeper]} {
         trace remove execution package leave $::pysmtpd::keeper
     }
     proc ::pysmtpd::Keep {script command args} {
         if {[llength $command] == 5 && [string match ifn* [lindex $command 1]] && [lindex $command 2] eq "smtpd"} {
-            if {[package provide smtpd] eq "" && ![info exists ::pysmtpd::ours]} {
+            if {[package provide smtpd] eq "" && ![info exists ::pysmtpd::loading]} {
                 package forget smtpd
             }
             # tclint-disable-next-line command-args

@@ -6,6 +6,16 @@ namespace eval ::pysmtpd {
     variable writer ::pysmtpd::Write ;# what sends octets as they are
     variable watched {Puts service uid uidchar timestamp gmtoffset initializeState deliver_old}
     variable unseen 1        ;# whether there may be traces that nobody has looked for
+    variable traced          ;# procedure -> 1 while it is gone through for the sake of a trace alone
+    variable readers {}      ;# verbs that may read by themselves from the client...
+    variable initials        ;# ...and their first letters, as clients may write them
+    variable cut             ;# number -> 1 while a line has been taken as far as it has come
+    array set initials {}
+    variable run 0           ;# counts the calls of such verbs
+    variable awaited         ;# number -> 1 while such a verb has been sent to the engine, and has not been run
+    array set traced {}
+    array set cut {}
+    array set awaited {}
 }
 
 # ::pysmtpd::Replaced --
@@ -28,6 +38,8 @@ proc ::pysmtpd::Replaced {args} {
 #
 proc ::pysmtpd::TakenOver {name old new operation} {
     variable frames
+    variable traced
+    unset -nocomplain traced($name)
     set frames($name) $new
     SetOurs $name [string equal $new ::smtpd::$name]
 }
@@ -38,9 +50,17 @@ proc ::pysmtpd::TakenOver {name old new operation} {
 #
 proc ::pysmtpd::FindTraced {} {
     variable ours
+    variable traced
     variable unseen 0
+    foreach name [array names traced] {
+        if {![llength [trace info execution ::smtpd::$name]]} {
+            unset traced($name)
+            SetOurs $name 1
+        }
+    }
     foreach name [array names ours] {
         if {[llength [trace info execution ::smtpd::$name]]} {
+            set traced($name) 1
             SetOurs $name 0
         }
     }
@@ -78,14 +98,31 @@ proc ::pysmtpd::SetOurs {name are} {
 #   Return the verbs that are the script's affair: those it has taken over, and those of whose doings it has taken over a part.
 #
 proc ::pysmtpd::ByScript {} {
+    variable readers {}
+    variable initials
+    array unset initials
     set verbs {}
     foreach verb $::smtpd::commands {
         if {[Replaced $verb] || ($verb eq "DATA" && [Replaced uid uidchar timestamp gmtoffset])
             || ($verb eq "RSET" && [Replaced initializeState])} {
             lappend verbs $verb
         }
+        if {[MayRead $verb]} {
+            lappend readers $verb
+            set initials([string index $verb 0]) 1
+            set initials([string tolower [string index $verb 0]]) 1
+        }
     }
     return $verbs
+}
+
+# ::pysmtpd::MayRead --
+#
+#   Tell whether a verb is one that the script has added, or its own DATA: it may read by itself from the client.
+#
+proc ::pysmtpd::MayRead {verb} {
+    variable frames
+    return [expr {($verb eq "DATA" || ![info exists frames($verb)]) && [Replaced $verb] && [info procs ::smtpd::$verb] ne ""}]
 }
 
 # ::pysmtpd::DoPart --
@@ -131,6 +168,9 @@ proc ::pysmtpd::Now {} {
 proc ::pysmtpd::SayByScript {} {
     variable writer ::pysmtpd::WriteOctets
     variable longest
+    # The package may have been loaded once more.
+    catch {rename ::pysmtpd::WriteOctets {}}
+    catch {rename ::pysmtpd::HoldOctets {}}
     rename ::pysmtpd::Write ::pysmtpd::WriteOctets
     rename ::pysmtpd::Hold ::pysmtpd::HoldOctets
     interp alias {} ::pysmtpd::Write {} ::pysmtpd::PutLines
@@ -138,8 +178,12 @@ proc ::pysmtpd::SayByScript {} {
     set longest [expr {-$longest}] ;# no reply is a known one
 }
 proc ::pysmtpd::SayAtOnce {} {
-    variable writer ::pysmtpd::Write
+    variable writer
     variable longest
+    if {$writer eq "::pysmtpd::Write"} {
+        return
+    }
+    set writer ::pysmtpd::Write
     interp alias {} ::pysmtpd::Write {}
     interp alias {} ::pysmtpd::Hold {}
     rename ::pysmtpd::WriteOctets ::pysmtpd::Write
@@ -197,6 +241,32 @@ proc ::pysmtpd::PutLine {number line} {
     }
 }
 
+# ::pysmtpd::Adopt --
+#
+#   Begin a session on a connection that an accept of the script's own has taken without calling ours: it has greeted the client,
+#   and has made the state. Nothing happens to another channel.
+#
+proc ::pysmtpd::Adopt {channel} {
+    variable numbers
+    upvar #0 ::smtpd::state_$channel State
+    if {![info exists State(client_addr)] || ![info exists State(client_port)] || $channel ni [chan names $channel]} {
+        return
+    }
+    set handler [chan event $channel readable]
+    Open $channel $State(client_addr) $State(client_port) adopted
+    if {![info exists numbers($channel)]} {
+        return
+    }
+    if {[IsForeign $channel $handler]} {
+        chan event $channel readable $handler
+    }
+    foreach item {access domain from to options id} {
+        if {[info exists State($item)] && $State($item) ne ""} {
+            Assign $numbers($channel) $item
+        }
+    }
+}
+
 # ::pysmtpd::Serve --
 #
 #   A client has sent something, which is for the script's ::smtpd::service.
@@ -231,6 +301,101 @@ proc ::pysmtpd::Serve {number channel} {
     }
 }
 
+# ::pysmtpd::ReadLines --
+#
+#   A client has sent something, and a verb of the script's own may want to read on by itself: take all lines up to the next such
+#   verb, and have done with it before anything else is read.
+#
+proc ::pysmtpd::ReadLines {number channel} {
+    variable channels
+    variable busy
+    variable lent
+    variable encrypted
+    variable heard
+    variable idle
+    variable awaited
+    if {$idle} {
+        set heard($number) [clock milliseconds]
+    }
+    if {[info exists awaited($number)] && ![info exists busy($number)]} {
+        unset awaited($number)
+        link::await_verb $number
+        if {![info exists channels($number)] || [info exists lent($number)]} {
+            return
+        }
+    }
+    if {[info exists busy($number)] || [info exists encrypted($number)]} {
+        link::readable $number $channel
+    } elseif {[chan pending output $channel] > 262144} {
+        Drain $number $channel
+    } elseif {[catch {NextLines $number $channel} lines]} {
+        Note error $lines
+        Drop $number
+    } else {
+        lassign $lines data reads
+        if {$reads} {
+            set awaited($number) 1
+        }
+        if {[string length $data]} {
+            link::take $number $channel $data
+        } elseif {[eof $channel]} {
+            link::readable $number $channel
+        }
+        if {[info exists awaited($number)] && [chan pending input $channel]} {
+            unset awaited($number)
+            link::await_verb $number
+        }
+    }
+}
+
+# ::pysmtpd::NoteRun --
+#
+#   A verb of the script's own is about to be run: one that may read by itself need not be waited for any more.
+#
+proc ::pysmtpd::NoteRun {number verb} {
+    variable readers
+    variable run
+    variable awaited
+    if {$verb in $readers} {
+        incr run
+        unset -nocomplain awaited($number)
+    }
+}
+
+# ::pysmtpd::NextLines --
+#
+#   Read lines up to the first that may be for a verb which reads by itself, or what there is. Raises an error when the connection
+#   is gone.
+#
+# Results:
+#   What was read, and whether it ends in such a line.
+#
+proc ::pysmtpd::NextLines {number channel} {
+    variable readers
+    variable initials
+    variable cut
+    set lines {}
+    set room 65536
+    set reads 0
+    while {!$reads && $room > 0 && [set size [gets $channel line]] >= 0} {
+        lappend lines $line
+        if {[eof $channel]} {
+            return [list [join $lines \n] 0]
+        }
+        incr room -$size
+        if {[info exists initials([string index $line 0])] || [info exists cut($number)]} {
+            set reads [expr {[info exists cut($number)] || [string toupper [lindex [split $line] 0]] in $readers}]
+            unset -nocomplain cut($number)
+        }
+    }
+    set data [expr {[llength $lines] ? "[join $lines \n]\n" : ""}]
+    if {!$reads && $room > 0 && [chan pending input $channel]} {
+        set cut($number) 1
+        append data [read $channel 65536]
+    }
+    return [list $data $reads]
+}
+
 # ::pysmtpd::ServeLine --
 #
 #   The script's ::smtpd::service calls the original: take one line, as that does, and have done with it when this returns.
@@ -241,7 +406,7 @@ proc ::pysmtpd::ServeLine {number channel} {
         || [chan pending input $channel] > 65536))} {
         link::readable $number $channel
     } elseif {$size >= 0} {
-        link::take $number [expr {[eof $channel] ? $line : "$line\n"}]
+        link::take $number $channel [expr {[eof $channel] ? $line : "$line\n"}]
     }
     link::await $number
 }

@@ -7,6 +7,7 @@
 package require Tcl 8.6-
 
 namespace eval ::pysmtpd {
+    variable loading 1       ;# there while this file is read
     variable ours            ;# verb -> 1 while its procedure is the one made here
     variable asking {host accept sender MAIL recipient RCPT} ;# kind of question -> the procedure that asks it in stock
     array set ours {}
@@ -512,9 +513,10 @@ proc ::smtpd::deliver_old {channel} {
 apply {{} {
     foreach name [list deliver Log accept {*}$::pysmtpd::watched] {
         trace add command ::smtpd::$name {rename delete} [list ::pysmtpd::TakenOver $name]
-        set ::pysmtpd::ours($name) 1
+        ::pysmtpd::SetOurs $name 1
     }
     set ::pysmtpd::frames(accept) ::smtpd::accept
 }}
 
 package provide smtpd 1.5
+unset ::pysmtpd::loading

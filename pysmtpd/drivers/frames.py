@@ -14,7 +14,7 @@ PAIR: Final = struct.Struct(">II")  #: the two numbers that CATCH_UP and REPLY b
 _LENGTH: Final = struct.Struct(">I")
 
 # From Tcl.
-OPEN: Final = 1  # client, port, channel
+OPEN: Final = 1  # client, port, channel; "adopted" where the script has greeted the client
 RECEIVE: Final = 2  # bytes from the client
 END: Final = 3
 REFUSE: Final = 4  # Tcl return code, result, errorCode: what the callback ended with

@@ -141,8 +141,11 @@ class Child:
                 code, *result = frames.texts(payload)
                 self._perform(number, engine.refuse(number, int(code), *result))
             case frames.OPEN:
-                client, port, name = frames.texts(payload)
-                self._perform(number, engine.open(number, client, int(port), name))
+                client, port, name, *adopted = frames.texts(payload)
+                if adopted:
+                    engine.adopt(number, client, int(port), name)
+                else:
+                    self._perform(number, engine.open(number, client, int(port), name))
             case frames.END:
                 self._perform(number, engine.end(number))
             case frames.FORGET:

@@ -301,6 +301,13 @@ class TclEngine:
         live.session.start()
         return self._actions(key, live)
 
+    def adopt(self, key: Key, client: str, port: int, name: str) -> None:
+        """A client whom the script has greeted is to be served from now on."""
+        session = Session(self.config, client, port, name)
+        if self.config.observe is not None:
+            self.config.observe(session)
+        self.sessions[key] = Live(session)
+
     def receive(self, key: Key, data: bytes, foretold: int = 0) -> Outcome:
         """Bytes have come, to which the client has so many octets of replies already."""
         live = self.sessions.get(key)
@@ -397,7 +404,7 @@ class TclEngine:
         live = self.sessions.get(key)
         if live is not None:
             live.session.assign(name, value)
-            live.note_assigned(name, value)
+            live.note_assigned(name)
 
     def call(self, name: str, arguments: list[str]) -> tuple[str, ...]:
         """Call a Python function for a script.
@@ -543,11 +550,11 @@ class Live:
                 changed += name, tcl_value(new)
         return changed
 
-    def note_assigned(self, name: str, value: list[str]) -> None:
+    def note_assigned(self, name: str) -> None:
         """Tcl has an item of the state from the script: what it was told before is not there any more."""
         if name in _STATE:
             told = list(self._told)
-            told[_STATE.index(name)] = tuple(value) if name == "to" else "".join(value)
+            told[_STATE.index(name)] = None
             self._told = tuple(told)
 
     def message(self) -> tuple[object, ...]:

@@ -49,6 +49,8 @@ class TkLink:
         self._tk.call("set", "::pysmtpd::python", sys.executable)  # for child interpreters
         for name, command in self._commands().items():
             self._tk.createcommand(f"::pysmtpd::engine::{name}", command)
+        # The index first: who forgets the package, and requires it again, is to have ours.
+        self._tk.call("apply", "dir {source [file join $dir pkgIndex.tcl]}", str(tcl_path()))
         self._tk.call("source", str(tcl_path() / "smtpd.tcl"))
 
     def _commands(self) -> dict[str, Callable[..., object]]:
@@ -56,6 +58,7 @@ class TkLink:
         return {
             "configure": self._configure,
             "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
+            "adopt": lambda key, client, port, name: engine.adopt(key, client, int(port), name),
             "receive": self._receive,
             "take": _guarded(self._take),
             "say": _guarded(engine.say),
@@ -83,7 +86,7 @@ class TkLink:
         return ""
 
     def _take(self, key: str, data: str) -> Actions:
-        """Take what a script's own ``::smtpd::service`` has had read."""
+        """Take what Tcl has read by itself."""
         outcome = self.engine.receive(key, data.encode("latin-1"))
         return ("write", outcome) if type(outcome) is bytes else outcome
 

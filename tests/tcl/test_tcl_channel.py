@@ -244,3 +244,27 @@ def test_stop_leaves_live_sessions_alone(serve, when):
         assert client.mail().code == 250
         client.quit()
     server.wait_until(LEFT, NOTHING_LEFT)
+
+
+def test_what_a_script_says_to_a_stderr_that_it_has_closed_does_not_reach_the_engine(serve_stock):
+    server = serve_stock(f"{COUNT}close stderr; smtpd::cget -profile")
+    server.eval("catch {puts stderr {what a script says}; flush stderr}")
+    with server.client() as client:
+        client.hello()
+        assert client.mail().code == 250
+
+
+def test_a_script_may_cancel_all_timers_in_its_callbacks(serve):
+    cancel = "foreach timer [after info] {after cancel $timer}; after 1 {set ::waited 1}; vwait ::waited"
+    server = serve(f"{COUNT}proc v a {{{cancel}}}; smtpd::configure -validate_sender v -validate_recipient v")
+    clients = [server.client() for _ in range(5)]
+    for client in clients:
+        client.hello()
+        client.send(TRANSACTION)
+    for client in clients:
+        client.expect(250, 250, 354)
+        client.send(b"hello\r\n.\r\nQUIT\r\n")
+    for client in clients:
+        client.expect(250, 221)
+        client.close()
+    assert server.eval("set delivered") == "5"

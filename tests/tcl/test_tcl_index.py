@@ -88,3 +88,28 @@ $child eval [list set auto_path $auto_path]
 $child eval {{package require smtpd; {ASK}}}
 """
     assert run(tmp_path, script, TCLLIBPATH=f"{other('1.6')} {OURS}").stdout.strip() == LOADED
+
+
+@pytest.mark.parametrize("shell", ["tclsh", "tkinter"])
+@pytest.mark.parametrize("others", [True, False], ids=["beside another", "alone"])
+def test_who_forgets_it_and_requires_it_again_has_ours(tmp_path, other, shell, others):
+    script = f"""
+package require smtpd
+smtpd::configure -banner kept
+package forget smtpd
+package require smtpd
+puts [smtpd::cget -banner]
+{ASK}
+"""
+    path = f"{other('1.5')} {OURS}" if others else f"{BARE} {OURS}"
+    result = run(tmp_path, script, shell, TCLLIBPATH=path)
+    assert (result.stdout, result.stderr) == (f"kept\n{LOADED}\n", "")
+
+
+@pytest.mark.parametrize("shell", ["tclsh", "tkinter"])
+def test_the_threads_of_a_script_find_it_without_being_told_where(tmp_path, shell):
+    script = """
+if {[catch {package require Thread}]} {puts none; exit}
+puts [thread::send [thread::create] {package require smtpd; info commands ::pysmtpd::version}]
+"""
+    assert run(tmp_path, script, shell).stdout in ("::pysmtpd::version\n", "none\n")
