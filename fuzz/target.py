@@ -29,7 +29,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fuzz.mutation import HEADER
 from pysmtpd.core import (
@@ -179,7 +179,7 @@ class Driver:
     def _handle(self, event: Event) -> None:
         assert not self._ended, f"{event} after the end"
         assert self.waiting is None, f"{event} while a question is open"
-        self._events.append(event)
+        self._events.append(in_one_piece(event))
         if isinstance(event, Close):
             self._ended = True
         elif not isinstance(event, Log):
@@ -204,6 +204,12 @@ class Driver:
         self.settle()
         assert self.session.take_output() == b""
         return Outcome(b"".join(self._output), self._events)
+
+
+def in_one_piece(event: Any) -> Any:
+    """Return an event whose message, if it has one, is in one piece: where it is cut is chance."""
+    content = getattr(event, "content", None)
+    return event if content is None else event._replace(content=content._replace(pieces=[content.body]))
 
 
 def check_memory(session: Session) -> None:

@@ -41,7 +41,7 @@ def new_id() -> str:
         return _ids.pop()
     except IndexError:
         letters = os.urandom(12 * 256).translate(_BYTE_TO_ALPHANUMERIC).decode("ascii")
-        _ids.extend(letters[start : start + 12] for start in range(12, len(letters), 12))
+        _ids.extend([letters[start : start + 12] for start in range(12, len(letters), 12)])
         return letters[:12]
 
 

@@ -135,7 +135,7 @@ class RecordedSession(FaultySession):
         entries = self.record.entries
         match self._open:
             case (Deliver() as question, *_):
-                entries.append(len(question.content.body))
+                entries.append(question.content.size)
             case _:
                 entries.append(f"({getattr(body, 'name', 'a message')})")
 

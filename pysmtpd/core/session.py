@@ -935,7 +935,7 @@ class Session:
             self._log_body(body, ended=True)
         self.message_received(body.take(), body.newline)
 
-    def message_received(self, content: bytes, newline: bytes) -> None:
+    def message_received(self, content: list[bytes], newline: bytes) -> None:
         """A whole message is there: ask whether it is welcome."""
         config = self.config
         delivered = wire(config.replies.delivered.format(id=self.id)) if not config.lmtp else self._delivered_to_each()

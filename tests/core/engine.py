@@ -2,7 +2,7 @@
 
 import itertools
 
-from fuzz.target import check_replies
+from fuzz.target import check_replies, in_one_piece
 from pysmtpd.core import PROFILES, Accept, Close, Config, Log, Session
 
 TIME = "Tue, 24 Nov 2026 09:00:00 +0000"
@@ -47,7 +47,7 @@ class Driver:
             self.output += self.session.take_output()
             if event is None:
                 return
-            self.events.append(event)
+            self.events.append(in_one_piece(event))
             if isinstance(event, Log | Close):
                 continue
             if self._late(event) if callable(self._late) else self._late:
