@@ -348,7 +348,8 @@ proc ::pysmtpd::Service {channel} {
             Reclaim $number
         }
         variable readers
-        if {[Replaced service]} {
+        variable watched
+        if {[Replaced service] || [info exists watched($number)]} {
             ServeLine $number $channel
         } elseif {[llength $readers]} {
             ReadLines $number $channel
@@ -452,9 +453,10 @@ proc ::pysmtpd::Abandon {number} {
     variable written
     variable cut
     variable awaited
+    variable watched
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
         spoken($number) lent($number) heard($number) encrypted($number) written($number) standing($number) \
-        untold($number) foretold($number) cut($number) awaited($number)
+        untold($number) foretold($number) cut($number) awaited($number) watched($number)
     link::forget $number
 }
 
@@ -478,12 +480,13 @@ proc ::pysmtpd::Forget {number} {
     variable written
     variable cut
     variable awaited
+    variable watched
     if {[info exists channels($number)]} {
         set channel $channels($number)
         # The array comes last: who writes there while there is a session is heard.
         unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
             lent($number) heard($number) encrypted($number) written($number) standing($number) \
-            untold($number) foretold($number) cut($number) awaited($number) ::smtpd::state_$channel
+            untold($number) foretold($number) cut($number) awaited($number) watched($number) ::smtpd::state_$channel
     }
 }
 

@@ -4,7 +4,7 @@
 
 namespace eval ::pysmtpd {
     variable writer ::pysmtpd::Write ;# what sends octets as they are
-    variable watched {Puts service uid uidchar timestamp gmtoffset initializeState deliver_old}
+    variable also {Puts service uid uidchar timestamp gmtoffset initializeState deliver_old}
     variable unseen 1        ;# whether there may be traces that nobody has looked for
     variable traced          ;# procedure -> 1 while it is gone through for the sake of a trace alone
     variable readers {}      ;# verbs that may read by themselves from the client...
@@ -409,4 +409,9 @@ proc ::pysmtpd::ServeLine {number channel} {
         link::take $number $channel [expr {[eof $channel] ? $line : "$line\n"}]
     }
     link::await $number
+    variable watched
+    # The lines of a message are not shown as they come: it would take the square of their number.
+    if {[info exists watched($number)] && ![info exists busy($number)] && (!$watched($number) || $line in {. .\r})} {
+        Show $number
+    }
 }

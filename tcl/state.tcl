@@ -6,7 +6,10 @@
 
 namespace eval ::pysmtpd {
     variable written         ;# number -> the items that a callback has written so far
+    variable watched         ;# number -> of a session whose array a script watches: whether a message is being received
+    variable items {access domain from to options indata data id}
     array set written {}
+    array set watched {}
 }
 
 # ::pysmtpd::Observe, Ignore --
@@ -71,6 +74,51 @@ proc ::pysmtpd::Learn {number changes} {
     set before [expr {[info exists written($number)] ? $written($number) : {}}]
     Tell $channels($number) $changes
     set written($number) $before
+}
+
+# ::pysmtpd::FindWatch --
+#
+#   A script that knows of a connection by its accept may have traces on the array. What shows an item of it on the screen cannot
+#   be found: under Tk, there may be something, whoever has looked at the connection's name.
+#
+proc ::pysmtpd::FindWatch {number channel} {
+    variable ours
+    variable watched
+    variable items
+    if {[info exists watched($number)]} {
+        return
+    }
+    set traces [expr {[info commands ::winfo] ne ""}]
+    if {![info exists ours(accept)]} {
+        set state ::smtpd::state_$channel
+        incr traces [expr {[llength [trace info variable $state]] - 1}]
+        foreach item $items {
+            incr traces [llength [trace info variable ${state}($item)]]
+        }
+    }
+    if {$traces > 0} {
+        set watched($number) 0
+    }
+}
+
+# ::pysmtpd::Show --
+#
+#   Write what has changed in a session's state, for those who watch it.
+#
+proc ::pysmtpd::Show {number} {
+    variable channels
+    variable watched
+    set channel $channels($number)
+    upvar #0 ::smtpd::state_$channel State
+    set changes [link::state $number]
+    set watched($number) [expr {[dict exists $changes indata] && [dict get $changes indata]}]
+    Ignore $number $channel
+    foreach {name value} $changes {
+        if {![info exists State($name)] || $State($name) ne $value} {
+            set State($name) $value
+        }
+    }
+    Observe $number $channel
 }
 
 # ::pysmtpd::Commit --
