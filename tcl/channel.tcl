@@ -292,6 +292,10 @@ proc ::pysmtpd::Ask {number question} {
     } else {
         Learn $number $changes
     }
+    variable watched
+    if {[info exists watched($number)] && ![info exists opened($number)]} {
+        TouchedInCallback $number $channel {} read
+    }
     if {[info exists held($number)]} {
         # tclint-disable-next-line command-args
         set timer [after 0 [list ::pysmtpd::Release $number]]
@@ -349,7 +353,8 @@ proc ::pysmtpd::Service {channel} {
             Reclaim $number
         }
         variable readers
-        if {[Replaced service]} {
+        variable watched
+        if {[Replaced service] || [info exists watched($number)]} {
             ServeLine $number $channel
         } elseif {[llength $readers]} {
             ReadLines $number $channel
@@ -481,10 +486,11 @@ proc ::pysmtpd::Clear {number} {
     variable told_to
     variable cut
     variable awaited
+    variable watched
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
         spoken($number) heard($number) encrypted($number) lent($number) standing($number) untold($number) foretold($number) \
         written($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) cut($number) \
-        awaited($number)
+        awaited($number) watched($number)
 }
 
 # A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.

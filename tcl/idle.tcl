@@ -19,7 +19,8 @@ proc ::pysmtpd::Listen {number channel} {
     variable alarm
     variable ours
     variable readers
-    if {![info exists ours(service)]} {
+    variable watched
+    if {![info exists ours(service)] || [info exists watched($number)]} {
         set handler Serve
     } elseif {[llength $readers]} {
         set handler ReadLines

@@ -124,6 +124,7 @@ proc ::pysmtpd::Reclaim {number} {
     variable suspended
     AsOctets $number
     set channel $channels($number)
+    FindWatch $number $channel
     if {[info exists suspended($number)]} {
         chan event $channel readable {}
     } elseif {![IsForeign $channel [chan event $channel readable]]} {

@@ -4,7 +4,7 @@
 
 namespace eval ::pysmtpd {
     variable writer ::pysmtpd::Write ;# what sends octets as they are
-    variable watched {Puts service uid uidchar timestamp gmtoffset initializeState deliver_old}
+    variable also {Puts service uid uidchar timestamp gmtoffset initializeState deliver_old}
     variable unseen 1        ;# whether there may be traces that nobody has looked for
     variable traced          ;# procedure -> 1 while it is gone through for the sake of a trace alone
     variable readers {}      ;# verbs that may read by themselves from the client...
@@ -193,14 +193,15 @@ proc ::pysmtpd::SayAtOnce {} {
 
 # ::pysmtpd::PutLines --
 #
-#   Have replies sent by the script's ::smtpd::Puts, with the channel as it expects it. Not what TLS says: under it, replies are
-#   the engine's affair.
+#   Have replies sent by the script's ::smtpd::Puts, with the channel as it expects it. Not what TLS says: under it, and where it
+#   begins, replies are the engine's affair.
 #
 proc ::pysmtpd::PutLines {number bytes} {
     variable channels
     variable lent
     variable busy
-    if {![string match {[0-9]*} $bytes]} {
+    variable encrypted
+    if {[info exists encrypted($number)] || ![string match {[0-9]*} $bytes]} {
         WriteOctets $number $bytes
         return
     }
@@ -388,10 +389,15 @@ proc ::pysmtpd::NextLines {number channel} {
             unset -nocomplain cut($number)
         }
     }
-    set data [expr {[llength $lines] ? "[join $lines \n]\n" : ""}]
+    set data [join $lines \n] ;# not by [expr], which would make 0 of 00
+    if {[llength $lines]} {
+        append data \n
+    }
     if {!$reads && $room > 0 && [chan pending input $channel]} {
-        set cut($number) 1
         append data [read $channel 65536]
+        if {[string index $data end] ne "\n"} {
+            set cut($number) 1
+        }
     }
     return [list $data $reads]
 }
@@ -402,11 +408,19 @@ proc ::pysmtpd::NextLines {number channel} {
 #
 proc ::pysmtpd::ServeLine {number channel} {
     variable busy
-    if {[info exists busy($number)] || [catch {gets $channel line} size] || ($size < 0 && ([eof $channel]
-        || [chan pending input $channel] > 65536))} {
+    variable encrypted
+    variable watched
+    set line {}
+    if {[info exists busy($number)] || [info exists encrypted($number)] || [catch {gets $channel line} size] || $size < 0} {
+        # Octets, too, need not be lines; and the end is not one.
         link::readable $number $channel
-    } elseif {$size >= 0} {
-        link::take $number $channel [expr {[eof $channel] ? $line : "$line\n"}]
+    } else {
+        set ending [expr {[eof $channel] ? "" : "\n"}]
+        link::take $number $channel $line$ending
     }
     link::await $number
+    # The lines of a message are not shown as they come: it would take the square of their number.
+    if {[info exists watched($number)] && ![info exists busy($number)] && (!$watched($number) || $line in {. .\r})} {
+        ShowChanges $number
+    }
 }

@@ -511,7 +511,7 @@ proc ::smtpd::deliver_old {channel} {
 
 # Where a script puts one of its own, that deliver has every message, that Log hears of everything, and so on: replaced.tcl.
 apply {{} {
-    foreach name [list deliver Log accept {*}$::pysmtpd::watched] {
+    foreach name [list deliver Log accept {*}$::pysmtpd::also] {
         trace add command ::smtpd::$name {rename delete} [list ::pysmtpd::TakenOver $name]
         ::pysmtpd::SetOurs $name 1
     }

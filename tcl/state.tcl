@@ -13,6 +13,8 @@ namespace eval ::pysmtpd {
     variable told_from       ;# number -> what the engine said last of the reverse-path...
     variable told_to         ;# number -> ...and of the forward-paths
     variable deliverable     ;# channel -> both and the lines of a message, while it is delivered and nobody has written there
+    variable watched         ;# number -> of a session whose array a script watches: whether a message is being received
+    variable items {access domain from to options indata data id}
     array set pending {}
     array set latest {}
     array set opened {}
@@ -20,6 +22,7 @@ namespace eval ::pysmtpd {
     array set told_from {}
     array set told_to {}
     array set deliverable {}
+    array set watched {}
 }
 
 # ::pysmtpd::Observe, Ignore --
@@ -204,6 +207,58 @@ proc ::pysmtpd::MessageOf {channel} {
         return {}
     }
     return [list $State(from) $State(to) $State(data)]
+}
+
+# ::pysmtpd::FindWatch --
+#
+#   A script that knows of a connection by its accept may have traces on the array. What shows an item of it on the screen cannot
+#   be found: under Tk, there may be something, whoever has looked at the connection's name.
+#
+proc ::pysmtpd::FindWatch {number channel} {
+    variable ours
+    variable watched
+    variable items
+    if {[info exists watched($number)]} {
+        return
+    }
+    set traces [expr {[info commands ::winfo] ne ""}]
+    if {![info exists ours(accept)]} {
+        set state ::smtpd::state_$channel
+        incr traces [expr {[llength [trace info variable $state]] - 1}]
+        foreach item $items {
+            incr traces [llength [trace info variable ${state}($item)]]
+        }
+    }
+    if {$traces > 0} {
+        set watched($number) 0
+    }
+}
+
+# ::pysmtpd::ShowChanges --
+#
+#   Put there what has changed in a session's state, and nothing else, for those who watch it.
+#
+proc ::pysmtpd::ShowChanges {number} {
+    variable channels
+    variable watched
+    variable pending
+    set channel $channels($number)
+    upvar #0 ::smtpd::state_$channel State
+    Learn $number [link::state $number]
+    Gather $number
+    set changes {}
+    if {[info exists pending($number)]} {
+        set changes $pending($number)
+        unset pending($number)
+    }
+    set watched($number) [expr {[dict exists $changes indata] && [dict get $changes indata]}]
+    Ignore $number $channel
+    foreach {name value} $changes {
+        if {![info exists State($name)] || $State($name) ne $value} {
+            set State($name) $value
+        }
+    }
+    Observe $number $channel
 }
 
 # ::pysmtpd::Commit --

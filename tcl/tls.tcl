@@ -142,7 +142,10 @@ proc ::pysmtpd::Password {value} {
 #
 proc ::pysmtpd::Encrypted {number changes} {
     variable encrypted
+    variable channels
     set encrypted($number) 1
+    # Where lines are read one by one, what came in the clear behind this one is still there; it is not TLS.
+    read $channels($number) [chan pending input $channels($number)]
     Learn $number [list {*}$changes tls 1]
 }
 

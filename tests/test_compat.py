@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 from tclsh import ROOT
@@ -10,7 +11,7 @@ import compat
 from compat import ledger, play, scripts
 from compat.fuzz import campaign, known, shrink
 from compat.fuzz.sessions import Session, Setup, unsafe_for_stock
-from compat.targets import add_server
+from compat.targets import ALL_TARGETS, TARGETS, add_server
 from compat.transcript import Rule, load_all
 from pysmtpd.core.profile import QUIRKS
 
@@ -44,6 +45,46 @@ def test_clients_that_send_octet_by_octet_see_no_difference(target):
 def test_clients_that_pipeline_see_no_difference(target):
     sessions = [name for name in compat.names() if name not in scripts.CASES]
     differences = [result.diff() for result in compat.run([target], sessions, pipeline=True) if result.status == "DIFF"]
+    assert not differences, "\n".join(differences)
+
+
+#: What a script may put in the place of the package's own, so that all goes through it, or that lines are read one by one.
+PROCEDURES = {
+    "wrapped": """
+foreach name {Puts service uid timestamp initializeState} {
+    rename ::smtpd::$name ::smtpd::original_$name
+    proc ::smtpd::$name args "uplevel 1 \\[list ::smtpd::original_$name {*}\\$args\\]"
+}
+""",
+    "traced": """
+rename ::smtpd::accept ::smtpd::original_accept
+proc ::smtpd::accept {channel args} {
+    original_accept $channel {*}$args
+    trace add variable ::smtpd::state_$channel write ::traced
+}
+proc traced args {}
+""",
+    "reading": """
+lappend ::smtpd::commands XREAD
+proc ::smtpd::XREAD {channel line} {
+    gets $channel
+    Puts $channel "250 read"
+}
+""",
+}
+
+
+@pytest.mark.parametrize("target", ["tclsh", "tkinter"])
+@pytest.mark.parametrize(("kind", "piece"), [("wrapped", 0), ("traced", 0), ("reading", 0), ("reading", 1)])
+def test_procedures_of_a_scripts_own_make_no_difference(kind, piece, target, tmp_path, monkeypatch):
+    program = tmp_path / "compat" / "server.tcl"
+    program.parent.mkdir()
+    (tmp_path / "pysmtpd").symlink_to(ROOT / "pysmtpd")  # where it finds certificates
+    require = "package require smtpd\n"
+    program.write_text((ROOT / "compat" / "server.tcl").read_text().replace(require, require + PROCEDURES[kind], 1))
+    monkeypatch.setitem(ALL_TARGETS, kind, replace(TARGETS[target], name=kind, script=program, like=target))
+    sessions = [name for name in compat.names() if name not in scripts.CASES]
+    differences = [result.diff() for result in compat.run([kind], sessions, piece=piece) if result.status == "DIFF"]
     assert not differences, "\n".join(differences)
 
 

@@ -255,7 +255,8 @@ class Config:
         if self.profile.stock_replies:
             return lines
         if not topic and lines == STOCK_HELP[""]:
-            known = (verb for verb in self.rules if verb in self.commands)
+            ours = self.rules.keys() | self.scripted
+            known = (verb for verb in rules_under(self.is_on) if verb in self.commands and verb in ours)
             return "Commands:", f"   {' '.join(known)}", 'For more information use "HELP <command>".'
         return OWN_HELP.get(topic) if lines is None and topic in self.rules else lines
 

@@ -256,6 +256,60 @@ def test_state_that_a_script_sets_holds():
     assert changes[changes.index("to") + 1] == ("<x@y>", "<z@y>")
 
 
+def test_what_a_script_has_set_is_told_again_when_it_is_as_before():
+    made = engine(("deliver", "tcl"))
+    opened(made)
+    made.receive(1, b"MAIL FROM:<a@b>\r\nVRFY\r\n")
+    made.state(1)
+    made.assign(1, "from", [""])
+    made.receive(1, b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n")
+    _, changes, _ = asked(made.receive(1, b"DATA\r\n.\r\n"))
+    assert changes[changes.index("from") + 1] == "<a@b>"
+
+
+def test_a_message_that_a_script_has_begun_is_told_of():
+    made = engine()
+    made.configure([*SETTINGS, ("scripted", "DATA")])
+    opened(made)
+    _, changes, command = asked(made.receive(1, TO_RCPT + b"DATA\r\n"))
+    assert command == ("DATA", "DATA")
+    assert changes[changes.index("indata") + 1] == "0"
+    *_, action, state = made.command(1, "DATA", "DATA")
+    assert action == "state"
+    assert state[:3] == ("indata", "1", "data")
+    assert state[3][0] == "Return-Path: <a@b>"
+
+
+def test_a_client_whom_the_script_has_greeted_is_not_greeted_again():
+    made = engine(("validate_host", "tcl"))
+    made.adopt(1, "192.0.2.1", 1025, "sock1")
+    assert written(made.receive(1, b"HELO c\r\n")) == b"250 mx.example Hello c [192.0.2.1], pleased to meet you\r\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "reply"),
+    [
+        ("452 4.2.2", b"452 4.2.2 full\r\n"),
+        ("SMTP 550 5.7.1", b"550 5.7.1 full\r\n"),
+        ("452 words", b"554 Transaction failed: full\r\n"),
+        ("452 4.2", b"554 Transaction failed: full\r\n"),
+    ],
+)
+def test_an_enhanced_status_code_of_a_script(code, reply):
+    made = engine(("deliver", "tcl"))
+    opened(made)
+    made.receive(1, MAIL)
+    assert written(made.refuse(1, 1, "full", code)) == reply
+
+
+def test_the_time_may_be_a_scripts_own():
+    made = engine()
+    made.configure([*SETTINGS, ("timestamp", "now")])
+    assert written(opened(made)) == b"220 mx.example b; now\r\n"
+    made.configure(SETTINGS)
+    assert written(opened(made, 2)) != b"220 mx.example b; now\r\n"
+
+
 def test_the_environment_names_a_module_of_callbacks(monkeypatch, tmp_path):
     monkeypatch.delenv("PYSMTPD_CALLBACKS", raising=False)
     assert overrides_from_environment() == {}

@@ -113,3 +113,29 @@ def test_a_start_that_fails_is_shown_in_the_window(example, tmp_path):
     assert "none.pem" in shown
     with contextlib.suppress(OSError):
         os.remove(tmp_path / "none.pem")
+
+
+LABELS = """
+proc watch {address} {
+    upvar 1 channel channel
+    foreach item {domain from to} {
+        label .$item -textvariable ::smtpd::state_${channel}($item)
+    }
+}
+smtpd::configure -validate_host watch
+"""
+
+
+@pytest.mark.parametrize("shell", WISHES)
+def test_what_shows_an_item_of_a_session_on_the_screen_is_right(shell, x_server, tmp_path):
+    script = Script(shell, tmp_path, LABELS, DISPLAY=x_server)
+    try:
+        with script.client() as client:
+            client.hello()
+            client.command("MAIL FROM:<a@example.org>", 250)
+            client.command("RCPT TO:<b@example.org>", 250)
+            shown = script.eval("update; list [.domain cget -text] [.from cget -text] [.to cget -text]")
+            assert shown == "client.example <a@example.org> <b@example.org>"
+    finally:
+        script.kill()
+    assert script.errors() == ""
