@@ -42,14 +42,14 @@ class Content(NamedTuple):
     def text(self) -> bytes:
         """Return the whole message, trace header first, lines joined by LF with none after the last."""
         head = self.trace.encode("latin-1", "replace")
-        body = self.body
-        if not body:
+        pieces = [piece for piece in self.pieces if piece]
+        if not pieces:
             return head
         if self.newline != b"\n":
-            body = with_lf(body) or body.replace(b"\r\n", b"\n")
-        if body.endswith(b"\n"):  # the last chunk of BDAT need not
-            body = body[:-1]
-        return b"%b\n%b" % (head, body) if head else body
+            body = self.body
+            pieces = [with_lf(body) or body.replace(b"\r\n", b"\n")]
+        pieces[-1] = pieces[-1].removesuffix(b"\n")  # the last chunk of BDAT need not end a line
+        return b"".join((head, b"\n", *pieces) if head else pieces)
 
     def lines(self) -> list[str]:
         """Return the whole message as the stock package's list of lines, one character per octet."""
@@ -82,7 +82,7 @@ class Body:
         if self._size > self._limit:
             self.oversize = True
             self._chunks.clear()
-        else:
+        elif piece:
             self._chunks.append(piece)
 
     def lines_as_sent(self, *, ended: bool) -> list[str]:
@@ -222,11 +222,13 @@ class AnyNewlineBody(Body):
         return b"".join(self._chunks if ended else (*self._chunks, self._tail))
 
     def take(self) -> list[bytes]:
-        """Return the body with LF line ends, in one piece, one dot taken off where two lead a line, as the stock package does."""
-        body = b"".join(self._chunks)
+        """Return the body's pieces with LF line ends, one dot taken off where two lead a line, as the stock package does."""
+        chunks = self._chunks
         if self._odd:
-            body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n..", b"\n.")
-        return [body[1:]]
+            body = b"".join(chunks).replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n..", b"\n.")
+            return [body[1:]]
+        chunks[:1] = [chunk[1:] for chunk in chunks[:1]]  # the line end of the DATA command; oversize, there is nothing
+        return chunks
 
 
 def _closing_dot(window: bytes) -> int:

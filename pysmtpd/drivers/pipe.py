@@ -241,7 +241,9 @@ class Child:
         head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing} {list_element(behind)}"
         if isinstance(value, bytes):
             header = list_octets(head)
-            self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + value)
+            self._out.extend(
+                (_header(4 + len(header) + len(value), frames.ASK_DELIVER, number), len(header).to_bytes(4), header, value)
+            )
         else:
             self.send(frames.ASK, number, list_octets(f"{head} {list_element(tcl_value(value))}"))
 
