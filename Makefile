@@ -14,7 +14,8 @@ help:
 	@echo 'make test-pythons  the tests on every other Python from 3.11 on that is found here'
 	@echo 'make compat   the conformance suite alone, as a table'
 	@echo 'make fuzz     fuzz-stock: 100,000 random sessions compared with the stock package, some 20 minutes on two processors;'
-	@echo '              then fuzz-core: 10,000,000 inputs for the core, a night; INPUTS=100000 for less'
+	@echo '              then fuzz-core: 10,000,000 inputs for the core, some hours; INPUTS=100000 for less'
+	@echo '              FOLDER=... keeps its corpus and its count there, and goes on from there when it was cut off'
 	@echo 'make soak     clients of all sorts and faults against every driver, for an hour; ENDURE=60 for a minute'
 	@echo 'make bench    the benchmark beside its peers, half an hour; BENCH="--work lockstep1,bulk --rounds 2" for less'
 	@echo 'make man      the manual page of the Tcl package, from its source in man/'
@@ -52,7 +53,7 @@ fuzz-stock: setup
 	$(BIN)/python -m compat.fuzz --seed $(SEED) --sessions 100000 -v
 
 fuzz-core: setup
-	$(BIN)/python -m fuzz --inputs $(INPUTS)
+	$(BIN)/python -m fuzz --inputs $(INPUTS) $(if $(FOLDER),--folder '$(FOLDER)')
 
 # SECONDS is a variable of some shells.
 ENDURE ?= 3600

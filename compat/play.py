@@ -53,6 +53,7 @@ class Connection:
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._alerts: list[str] = []
         self.closed = False
 
     def start_tls(self, context: ssl.SSLContext) -> None:
@@ -66,7 +67,8 @@ class Connection:
                 return
             except ssl.SSLWantReadError:
                 self._transmit(self._outgoing.read(), 0)
-            except ssl.SSLError:
+            except ssl.SSLError as error:
+                self._note(error)
                 self._transmit(self._outgoing.read(), 0)
                 self._socket.shutdown(socket.SHUT_WR)
                 self._tls = None
@@ -103,6 +105,8 @@ class Connection:
 
     def half_close(self) -> None:
         """Say that nothing more will come."""
+        if self.closed:
+            return
         if self._tls is not None:
             try:
                 self._tls.unwrap()
@@ -119,6 +123,8 @@ class Connection:
 
     def read(self, wait: float) -> list[str]:
         """Complete lines that arrive before `wait` is over: returns as soon as there is anything, or the end."""
+        if self._alerts:
+            return [self._alerts.pop()]
         data = None if self.closed else self._receive(wait)
         if data is None:
             return []
@@ -126,7 +132,7 @@ class Connection:
             self._incoming.write(data)
             data = self._decrypted()
             if data is None:
-                return []
+                return [self._alerts.pop()] if self._alerts else []
         if not data:
             self.closed = True
             rest, self._pending = self._pending, b""
@@ -153,9 +159,15 @@ class Connection:
                 found += chunk
         except ssl.SSLWantReadError:
             return found or None
-        except ssl.SSLError:  # a close_notify, or worse: the end of the stream is still to come
-            pass
+        except ssl.SSLError as error:  # a close_notify, or worse: the end of the stream is still to come
+            self._note(error)
         return found or None
+
+    def _note(self, error: ssl.SSLError) -> None:
+        """Note the server's alert, if it was one."""
+        _, alert, what = (error.reason or "").partition("_ALERT_")
+        if alert:
+            self._alerts.append(f"S: (alert: {what.replace('_', ' ').lower()})")
 
 
 @dataclass

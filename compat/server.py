@@ -101,7 +101,7 @@ def verify(option: str, _channel: str, *details: Any) -> bool:
     """Record the checks of a client's certificates. All are good enough."""
     if option == "verify":
         depth, certificate, status, reason = details
-        record(["verify", str(depth), certificate["subject"], str(status), reason], [])
+        record(["verify", str(depth), certificate["subject"], certificate["notAfter"], str(status), reason], [])
     return True
 
 

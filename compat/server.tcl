@@ -119,7 +119,7 @@ proc entity {token} {
 proc verify {option channel args} {
     if {$option eq "verify"} {
         lassign $args depth certificate status reason
-        record [list verify $depth [dict get $certificate subject] $status $reason] {}
+        record [list verify $depth [dict get $certificate subject] [dict get $certificate notAfter] $status $reason] {}
     }
     return 1
 }

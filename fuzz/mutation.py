@@ -17,7 +17,7 @@ WORDS = [
     b"BDAT 5\r\nhello", b"BDAT 5 LAST\r\nhello", b"BDAT 0 LAST\r\n", b"BDAT 500\r\n", b"BDAT x\r\n", b"BDAT 99999999999999999999\r\n",
     b"AUTH PLAIN\r\n", b"AUTH PLAIN AHVzZXIAc2VjcmV0\r\n", b"AUTH LOGIN\r\n", b"dXNlcg==\r\n", b"c2VjcmV0\r\n", b"*\r\n", b"=\r\n",
     b"AUTH CRAM-MD5\r\n", b"AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9eA==\r\n", b"AUTH XOAUTH2\r\n", b"STARTTLS\r\n", b"GET / HTTP/1.1\r\n", b"[x]*\r\n",
-    b"\xff\xfe\x00\x1b", b"x" * 300, b"x" * 700, b"\r", b"\n", b"\r\n", b"", b" ", b"EHLO [127.0.0.1]\r\n", b"MAIL FROM:<" + b"(" * 50 + b">\r\n",
+    b"\xff\xfe\x00\x1b", b"x" * 260, b"x" * 320, b"\r", b"\n", b"\r\n", b"", b" ", b"EHLO [127.0.0.1]\r\n", b"MAIL FROM:<" + b"(" * 50 + b">\r\n",
 ]  # fmt: skip
 ENVELOPE = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
 

@@ -67,7 +67,7 @@ class Server(BaseServer):
             self._service = self._new_service()  # an old one's clients may be about to be told goodbye
             self._hub = Hub(self._service, asyncio.get_running_loop())
         self._has_started(listener)
-        await self._hub.serve(listener)
+        self._hub.serve(listener)
         return listener
 
     def stop(self) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,16 +32,21 @@ def timestamp() -> str:
     return text
 
 
-def _random_ids() -> Iterator[str]:
-    """Yield ids without end, drawing random octets for many of them at a time: a system call costs more than an id."""
-    while True:
+_ids: list[str] = []  # drawn already: a system call costs more than an id
+
+
+def new_id() -> str:
+    """Return twelve random ASCII letters and digits, as the stock package names messages. For any thread."""
+    try:
+        return _ids.pop()
+    except IndexError:
         letters = os.urandom(12 * 256).translate(_BYTE_TO_ALPHANUMERIC).decode("ascii")
-        for start in range(0, len(letters), 12):
-            yield letters[start : start + 12]
+        _ids.extend([letters[start : start + 12] for start in range(12, len(letters), 12)])
+        return letters[:12]
 
 
-#: Returns twelve random ASCII letters and digits, as the stock package names messages.
-new_id = _random_ids().__next__
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.clear)  # else the child would name its messages as the parent does
 
 
 def asctime(moment: "datetime") -> str:

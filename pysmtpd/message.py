@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from email.message import EmailMessage, MIMEPart
 
+    from pysmtpd.core.data import Content
     from pysmtpd.core.events import Deliver
     from pysmtpd.core.tls import TlsFacts
 
@@ -40,7 +41,7 @@ class Message:
         self,
         sender: str,
         recipients: Sequence[str],
-        content: bytes,
+        content: "bytes | Content",
         peer: tuple[str, int],
         helo: str,
         id: str,
@@ -54,7 +55,7 @@ class Message:
     ) -> None:
         self.sender = sender
         self.recipients: tuple[str, ...] = recipients if isinstance(recipients, tuple) else tuple(recipients)
-        self.content = content
+        self._content = content
         self.peer = peer
         self.helo = helo
         self.id = id
@@ -72,7 +73,7 @@ class Message:
         return cls(
             event.sender[1:-1],
             tuple(map(_UNBRACKETED, event.recipients)),
-            event.content.body,
+            event.content,
             (envelope.client, envelope.port),
             envelope.helo,
             event.id,
@@ -83,6 +84,14 @@ class Message:
             tls=envelope.tls,
             user=envelope.user,
         )
+
+    @property
+    def content(self) -> bytes:
+        """The message, octet for octet as it was sent, without the trace header."""
+        content = self._content
+        if not isinstance(content, bytes):
+            self._content = content = content.body
+        return content
 
     @property
     def parameters(self) -> dict[str, str]:

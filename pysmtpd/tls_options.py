@@ -7,8 +7,7 @@ from pysmtpd.callbacks import ConfigurationError, check_callback
 from pysmtpd.core import Config
 
 if TYPE_CHECKING:
-    from pysmtpd.client_certificates import Judge
-    from pysmtpd.core.tls import Context
+    from pysmtpd.core.tls import Context, Examiner
 
 MODES = ("off", "starttls", "implicit")
 #: The test certificates for servers, by name; :mod:`pysmtpd.certificates` has them.
@@ -42,12 +41,12 @@ class TlsOptions:
 
     Arguments:
         told: whether there is somebody else than ``command`` who is told of handshakes: a script.
-        forgiving: whether that may take a certificate that OpenSSL does not; without anybody who is told, each is taken then.
+        lenient: whether, without anybody who is told, each certificate is taken, unless one is required: as in Tcl's tls package.
     """
 
-    def __init__(self, *, told: bool = False, forgiving: bool = False) -> None:
+    def __init__(self, *, told: bool = False, lenient: bool = False) -> None:
         self._told = told
-        self._forgiving = forgiving
+        self._lenient = lenient
         self._values = dict(_DEFAULTS)
         self._context: Context | None = None
 
@@ -57,7 +56,7 @@ class TlsOptions:
 
     def changed(self, changes: Mapping[str, Any]) -> "TlsOptions":
         """Return the options with these changed. Raises ConfigurationError; files are read here, not when a client comes."""
-        made = TlsOptions(told=self._told, forgiving=self._forgiving)
+        made = TlsOptions(told=self._told, lenient=self._lenient)
         made._values = dict(self._values)
         for name, value in changes.items():
             _check(name, value)
@@ -102,28 +101,21 @@ class TlsOptions:
                 raise ConfigurationError(f"password returned a {type(password).__name__}: must return a string")
         others = {name: values[name] for name in ("cafile", "cadir", "cipher", "request", "require")}
         told = self._told or values["command"] is not None
-        judge = _judge(values["cafile"], values["cadir"]) if told and (values["request"] or values["require"]) else None
-        forgiving = judge is not None and (self._forgiving or not self._told) if told else self._forgiving
-        trust = _trust if forgiving else None
+        if told or (self._lenient and (values["request"] or values["require"])):
+            others["examiner"] = examiner = _examiner(values["cafile"], anything_goes=not (told or values["require"]))
+            # Where nobody is told, a certificate makes no difference; but OpenSSL by itself would make one.
+            others["request"] = values["request"] and (told or examiner is not None)
         try:
-            return make_context(TlsSettings(certfile, keyfile, password, told=told, trust=trust, judge=judge, **others))
+            return make_context(TlsSettings(certfile, keyfile, password, told=told, **others))
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
 
 
-def _judge(cafile: str, cadir: str) -> "Judge | None":
-    """Return what tells of each check of a client's certificate; None where OpenSSL cannot be asked."""
-    from pysmtpd.client_certificates import Judge, load
+def _examiner(cafile: str, *, anything_goes: bool) -> "Examiner | None":
+    """Return what lets others decide on client certificates; None where OpenSSL cannot be called."""
+    from pysmtpd.client_certificates import Examiner, load
 
-    library = load()
-    return Judge(library, cafile, cadir) if library is not None else None
-
-
-def _trust(context: "Context", certificate: bytes) -> None:
-    """Have a context take a client's certificate."""
-    from pysmtpd.client_certificates import trust
-
-    trust(context, certificate)
+    return Examiner(cafile, anything_goes=anything_goes) if load() is not None else None
 
 
 def _check(name: str, value: Any) -> None:

@@ -113,8 +113,14 @@ proc ::pysmtpd::HasManyFields {lines} {
 proc ::pysmtpd::Callback {kind channel values} {
     variable delivery
     if {$kind eq "deliver"} {
-        # tclint-disable-next-line command-args
-        lassign [apply $delivery $channel] code result settings
+        variable ours
+        if {[info exists ours(deliver)] && $::smtpd::options(deliverMIME) eq ""} {
+            # All that our own [deliver] would do.
+            set code [catch {::smtpd::deliver_old $channel} result settings]
+        } else {
+            # tclint-disable-next-line command-args
+            lassign [apply $delivery $channel] code result settings
+        }
     } elseif {$kind eq "command"} {
         return [RunCommand $channel {*}[lindex $values 0]]
     } elseif {$kind eq "tls"} {

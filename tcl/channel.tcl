@@ -69,8 +69,12 @@ proc ::pysmtpd::Open {channel address port {how opened}} {
         Abandon $numbers($channel)
     }
     set number [incr serial]
+    variable told_from
+    variable told_to
     set channels($number) $channel
     set numbers($channel) $number
+    set told_from($number) {}
+    set told_to($number) {}
     set standing($number) 0
     Listen $number $channel
     Observe $number $channel
@@ -274,6 +278,7 @@ proc ::pysmtpd::Ask {number question} {
     variable held
     variable written
     variable lent
+    variable opened
     if {![info exists channels($number)]} {
         return {}
     }
@@ -281,26 +286,25 @@ proc ::pysmtpd::Ask {number question} {
     set values [lassign $question kind changes]
     # A callback may have the engine handle a command, in the course of which another question comes up.
     set nested [info exists busy($number)]
-    if {!$nested} {
-        set busy($number) 1
-        # Ignore and Observe, and a trace for writing alone in between: without a call for each, this is what two of them cost.
-        set state ::smtpd::state_$channel
-        set touched [list ::pysmtpd::Touched $number]
-        trace remove variable $state {array read write unset} $touched
-    }
-    Tell $channel $changes
+    set busy($number) 1
     if {$kind eq "deliver"} {
-        set ::smtpd::state_${channel}(data) [split [lindex $values 0] \n]
-        set ::smtpd::state_${channel}(indata) 0
+        LearnMessage $number $changes [split [lindex $values 0] \n]
+    } else {
+        Learn $number $changes
     }
-    if {!$nested} {
-        trace add variable $state {write unset} $touched
+    variable watched
+    if {[info exists watched($number)] && ![info exists opened($number)]} {
+        TouchedInCallback $number $channel {} read
     }
     if {[info exists held($number)]} {
         # tclint-disable-next-line command-args
         set timer [after 0 [list ::pysmtpd::Release $number]]
     }
     set verdict [Callback $kind $channel $values]
+    if {$kind eq "deliver"} {
+        variable deliverable
+        unset -nocomplain deliverable($channel)
+    }
     if {[info exists timer]} {
         after cancel $timer
     }
@@ -323,8 +327,9 @@ proc ::pysmtpd::Ask {number question} {
         }
         Drop $number
     } elseif {!$nested} {
-        trace remove variable $state {write unset} $touched
-        trace add variable $state {array read write unset} $touched
+        if {[info exists opened($number)]} {
+            Close $number
+        }
         Resume $number
     }
     return $verdict
@@ -442,25 +447,7 @@ proc ::pysmtpd::Drop {number} {
 #   End a session whose channel's name belongs to another one by now.
 #
 proc ::pysmtpd::Abandon {number} {
-    variable channels
-    variable numbers
-    variable busy
-    variable suspended
-    variable held
-    variable spoken
-    variable heard
-    variable encrypted
-    variable lent
-    variable standing
-    variable untold
-    variable foretold
-    variable written
-    variable cut
-    variable awaited
-    variable watched
-    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) lent($number) heard($number) encrypted($number) written($number) standing($number) \
-        untold($number) foretold($number) cut($number) awaited($number) watched($number)
+    Clear $number
     link::forget $number
 }
 
@@ -470,6 +457,20 @@ proc ::pysmtpd::Abandon {number} {
 #
 proc ::pysmtpd::Forget {number} {
     variable channels
+    if {[info exists channels($number)]} {
+        set channel $channels($number)
+        Clear $number
+        # The array comes last: who writes there while there is a session is heard.
+        unset -nocomplain ::smtpd::state_$channel
+    }
+}
+
+# ::pysmtpd::Clear --
+#
+#   Let go of what is kept by the number of a session.
+#
+proc ::pysmtpd::Clear {number} {
+    variable channels
     variable numbers
     variable busy
     variable suspended
@@ -482,16 +483,18 @@ proc ::pysmtpd::Forget {number} {
     variable untold
     variable foretold
     variable written
+    variable opened
+    variable pending
+    variable latest
+    variable told_from
+    variable told_to
     variable cut
     variable awaited
     variable watched
-    if {[info exists channels($number)]} {
-        set channel $channels($number)
-        # The array comes last: who writes there while there is a session is heard.
-        unset -nocomplain numbers($channel) channels($number) busy($number) suspended($number) held($number) spoken($number) \
-            lent($number) heard($number) encrypted($number) written($number) standing($number) \
-            untold($number) foretold($number) cut($number) awaited($number) watched($number) ::smtpd::state_$channel
-    }
+    unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
+        spoken($number) heard($number) encrypted($number) lent($number) standing($number) untold($number) foretold($number) \
+        written($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) cut($number) \
+        awaited($number) watched($number)
 }
 
 # A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.

@@ -546,8 +546,8 @@ proc ::pysmtpd::link::ActFor {session {only {}}} {
 proc ::pysmtpd::link::Answer {number question} {
     variable renamed
     variable turn
-    lassign $question kind changes acceptance more standing value
-    if {$standing && [info exists turn($number)]} {
+    lassign $question kind changes acceptance more standing behind value
+    if {[info exists turn($number)]} {
         set before $turn($number)
     }
     set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
@@ -555,19 +555,26 @@ proc ::pysmtpd::link::Answer {number question} {
         unset renamed($number)
         set acceptance [::pysmtpd::Result [Request 8 [list acceptance $number]]]
     }
+    # What the engine says to the commands behind a message stays true as long as nobody has told it anything.
+    set undisturbed [expr {!$::pysmtpd::changed && [info exists before] && [info exists turn($number)]
+        && $turn($number) == $before}]
+    set replied_behind {}
     if {$verdict eq ""} {
-        if {$more} {
-            ::pysmtpd::Hold $number $acceptance
-        } else {
+        if {!$more} {
             ::pysmtpd::Write $number $acceptance
+        } elseif {$undisturbed && $behind ne ""} {
+            ::pysmtpd::Write $number $acceptance$behind
+            set replied_behind 1
+        } else {
+            ::pysmtpd::Hold $number $acceptance
         }
     }
     if {$::pysmtpd::changed && [catch {ready} message]} {
         ::pysmtpd::Note error $message
     }
     if {$verdict eq ""} {
-        Send 9 $number {}
-        if {[info exists before] && [info exists turn($number)] && $turn($number) == $before + 1} {
+        Send 9 $number $replied_behind
+        if {$undisturbed && [info exists turn($number)] && $turn($number) == $before + 1} {
             set ::pysmtpd::standing($number) $standing
         }
         if {$kind eq "deliver" && ![string length $acceptance]} {

@@ -452,6 +452,6 @@ proc ::pysmtpd::ServeLine {number channel} {
     link::await $number
     # The lines of a message are not shown as they come: it would take the square of their number.
     if {[info exists watched($number)] && ![info exists busy($number)] && (!$watched($number) || $line in {. .\r})} {
-        Show $number
+        ShowChanges $number
     }
 }

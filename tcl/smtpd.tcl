@@ -497,13 +497,13 @@ proc ::smtpd::deliver {channel} {
 #
 proc ::smtpd::deliver_old {channel} {
     variable options
-    upvar [namespace current]::state_$channel State
-    if {$options(deliver) eq "" || ![::pysmtpd::HasMessage $channel]} {
+    upvar #0 ::smtpd::state_$channel State ;# for callbacks that look around
+    if {$options(deliver) eq "" || ![llength [set mail [::pysmtpd::MessageOf $channel]]]} {
         return
     }
     set prefix [::pysmtpd::Prefix deliver]
     trace add variable channel read ::pysmtpd::Looked
-    if {[catch {{*}$prefix $State(from) $State(to) $State(data)} message settings]} {
+    if {[catch {{*}$prefix {*}$mail} message settings]} {
         Log debug "error in deliver: $message"
         return -options [::pysmtpd::AsError $settings] $message
     }

@@ -1,14 +1,27 @@
 # The arrays ::smtpd::state_<channel>: what a script sees of a live session, and what it changes there.
 #
-# They hold what the engine last said, which is all there is to know while a callback runs. At any other time, whoever looks
-# has the engine asked first; until then nobody is told anything. What a script writes there, by itself or with ::smtpd::state,
-# the engine hears of at once; where a callback runs, when that has returned, or has the engine handle a command.
+# What the engine says is kept aside, and put there when somebody looks: most scripts never do. While a callback runs, what it
+# said last is all there is to know; at any other time, whoever looks has the engine asked first. What a script writes there, by
+# itself or with ::smtpd::state, the engine hears of at once; where a callback runs, when that has returned, or has the engine
+# handle a command.
 
 namespace eval ::pysmtpd {
+    variable pending         ;# number -> what the engine has said, and nobody has looked at...
+    variable latest          ;# number -> ...and of that, what it said last, with a message
+    variable opened          ;# number -> 1 while a callback runs that has looked
     variable written         ;# number -> the items that a callback has written so far
+    variable told_from       ;# number -> what the engine said last of the reverse-path...
+    variable told_to         ;# number -> ...and of the forward-paths
+    variable deliverable     ;# channel -> both and the lines of a message, while it is delivered and nobody has written there
     variable watched         ;# number -> of a session whose array a script watches: whether a message is being received
     variable items {access domain from to options indata data id}
+    array set pending {}
+    array set latest {}
+    array set opened {}
     array set written {}
+    array set told_from {}
+    array set told_to {}
+    array set deliverable {}
     array set watched {}
 }
 
@@ -25,35 +38,88 @@ proc ::pysmtpd::Ignore {number channel} {
 
 # ::pysmtpd::Touched --
 #
-#   A script looks at the state of a session, or writes there. Called by traces; in a callback, by one for writing alone.
+#   A script looks at the state of a session, or writes there. Called by traces; in a callback that has looked before, by one for
+#   writing alone.
 #
 proc ::pysmtpd::Touched {number array item operation} {
     variable channels
     variable busy
-    variable written
     if {![info exists channels($number)]} {
         return
     }
+    set channel $channels($number)
+    if {[info exists busy($number)]} {
+        TouchedInCallback $number $channel $item $operation
+        return
+    }
+    # Otherwise the traces would ask the engine about what it is told here. Of the array unset, they are gone.
+    Ignore $number $channel
     if {$operation in {read array}} {
-        Tell $channels($number) [link::state $number]
-    } elseif {[info exists busy($number)]} {
-        lappend written($number) $item
+        Learn $number [link::state $number]
+        Show $number
     } else {
-        # Of the array unset, the traces are gone; otherwise they would ask the engine about what it is told here.
-        Ignore $number $channels($number)
+        Show $number $item $operation
         Assign $number $item
-        Observe $number $channels($number)
+    }
+    if {[info exists channels($number)]} {
+        Observe $number $channel
     }
 }
 
-# ::pysmtpd::Tell --
+# ::pysmtpd::TouchedInCallback --
 #
-#   Note what the engine says of a session's state. Writing each item by itself asks nobody: [array set] looks first.
+#   A callback looks at the state of its session, or writes there.
 #
-proc ::pysmtpd::Tell {channel changes} {
-    upvar ::smtpd::state_$channel State
+proc ::pysmtpd::TouchedInCallback {number channel item operation} {
+    variable opened
+    variable written
+    variable deliverable
+    if {![info exists opened($number)]} {
+        Ignore $number $channel
+        Show $number $item $operation
+        trace add variable ::smtpd::state_$channel {write unset} [list ::pysmtpd::Touched $number]
+        set opened($number) 1
+    }
+    if {$operation in {write unset}} {
+        unset -nocomplain deliverable($channel)
+        lappend written($number) $item
+    }
+}
+
+# ::pysmtpd::Close --
+#
+#   A callback that has looked has returned: have the engine asked again.
+#
+proc ::pysmtpd::Close {number} {
+    variable channels
+    variable opened
+    unset opened($number)
+    trace remove variable ::smtpd::state_$channels($number) {write unset} [list ::pysmtpd::Touched $number]
+    Observe $number $channels($number)
+}
+
+# ::pysmtpd::Show --
+#
+#   Put there what the engine has said, but for what a script has just written or unset itself. With no traces there.
+#
+proc ::pysmtpd::Show {number {item {}} {operation read}} {
+    variable channels
+    variable pending
+    Gather $number
+    if {![info exists pending($number)]} {
+        return
+    }
+    set changes $pending($number)
+    unset pending($number)
+    if {![info exists channels($number)]} {
+        return
+    }
+    if {$operation in {write unset}} {
+        set changes [expr {$item eq "" ? {} : [dict remove $changes $item]}]
+    }
+    upvar ::smtpd::state_$channels($number) State
     foreach {name value} $changes {
-        set State($name) $value
+        set State($name) $value ;# [array set] would look first
     }
 }
 
@@ -63,17 +129,84 @@ proc ::pysmtpd::Tell {channel changes} {
 #
 proc ::pysmtpd::Learn {number changes} {
     variable channels
-    variable busy
-    variable written
-    if {![info exists busy($number)]} {
-        Ignore $number $channels($number)
-        Tell $channels($number) $changes
-        Observe $number $channels($number)
-        return
+    variable pending
+    variable opened
+    variable told_from
+    variable told_to
+    variable latest
+    if {[info exists latest($number)]} {
+        Gather $number
     }
-    set before [expr {[info exists written($number)] ? $written($number) : {}}]
-    Tell $channels($number) $changes
-    set written($number) $before
+    foreach {name value} $changes {
+        dict set pending($number) $name $value
+        if {$name eq "from"} {
+            set told_from($number) $value
+        } elseif {$name eq "to"} {
+            set told_to($number) $value
+        }
+    }
+    if {[info exists opened($number)] && [info exists pending($number)]} {
+        # Between two traces for writing: what is put there is none of the script's.
+        set touched [list ::pysmtpd::Touched $number]
+        trace remove variable ::smtpd::state_$channels($number) {write unset} $touched
+        Show $number
+        trace add variable ::smtpd::state_$channels($number) {write unset} $touched
+    }
+}
+
+# ::pysmtpd::Gather --
+#
+#   Put what the engine said with a message to what it had said before.
+#
+proc ::pysmtpd::Gather {number} {
+    variable pending
+    variable latest
+    if {[info exists latest($number)]} {
+        foreach {name value} $latest($number) {
+            dict set pending($number) $name $value
+        }
+        unset latest($number)
+    }
+}
+
+# ::pysmtpd::LearnMessage --
+#
+#   Note what the engine says with a message that is about to be delivered, and the lines of that.
+#
+proc ::pysmtpd::LearnMessage {number changes lines} {
+    variable channels
+    variable latest
+    variable deliverable
+    variable told_from
+    variable told_to
+    variable opened
+    if {[llength $changes] == 2 && [lindex $changes 0] eq "id"} {
+        # Nearly always. Whoever looks, looks at the last one.
+        set latest($number) [list {*}$changes data $lines indata 0]
+    } else {
+        Learn $number $changes
+        set latest($number) [list data $lines indata 0]
+    }
+    if {[info exists opened($number)]} {
+        Learn $number {}
+    }
+    set deliverable($channels($number)) [list $told_from($number) $told_to($number) $lines]
+}
+
+# ::pysmtpd::MessageOf --
+#
+#   Return reverse-path, forward-paths and lines of the message in a session; nothing where one of them is missing.
+#
+proc ::pysmtpd::MessageOf {channel} {
+    variable deliverable
+    if {[info exists deliverable($channel)]} {
+        return $deliverable($channel)
+    }
+    upvar #0 ::smtpd::state_$channel State
+    if {![HasMessage $channel]} {
+        return {}
+    }
+    return [list $State(from) $State(to) $State(data)]
 }
 
 # ::pysmtpd::FindWatch --
@@ -101,16 +234,23 @@ proc ::pysmtpd::FindWatch {number channel} {
     }
 }
 
-# ::pysmtpd::Show --
+# ::pysmtpd::ShowChanges --
 #
-#   Write what has changed in a session's state, for those who watch it.
+#   Put there what has changed in a session's state, and nothing else, for those who watch it.
 #
-proc ::pysmtpd::Show {number} {
+proc ::pysmtpd::ShowChanges {number} {
     variable channels
     variable watched
+    variable pending
     set channel $channels($number)
     upvar #0 ::smtpd::state_$channel State
-    set changes [link::state $number]
+    Learn $number [link::state $number]
+    Gather $number
+    set changes {}
+    if {[info exists pending($number)]} {
+        set changes $pending($number)
+        unset pending($number)
+    }
     set watched($number) [expr {[dict exists $changes indata] && [dict get $changes indata]}]
     Ignore $number $channel
     foreach {name value} $changes {
@@ -151,13 +291,20 @@ proc ::pysmtpd::Assign {number item} {
         set value $State($item)
     }
     switch -- $item {
-        domain - from - options - id - access - client_addr {
+        domain - options - id - access - client_addr {
             link::assign $number $item [list $value]
         }
+        from {
+            variable told_from
+            set told_from($number) $value
+            link::assign $number from [list $value]
+        }
         to {
+            variable told_to
             if {![string is list $value]} {
                 set value [list $value]
             }
+            set told_to($number) $value
             link::assign $number to $value
         }
         indata {

@@ -100,7 +100,7 @@ proc ::pysmtpd::TlsSettings {} {
                 set value [Password $value]
             }
             -command {
-                lappend settings callback command word [expr {[OnlyLogs $value] ? "log" : "tcl"}]
+                lappend settings callback command word tcl
                 continue
             }
             -ssl2 - -ssl3 - -tls1 {
@@ -114,15 +114,6 @@ proc ::pysmtpd::TlsSettings {} {
         lappend settings tls [string range $option 1 end] text $value
     }
     return $settings
-}
-
-# ::pysmtpd::OnlyLogs --
-#
-#   Tell whether a -command is the package's own, which takes a certificate for what OpenSSL says it is.
-#
-proc ::pysmtpd::OnlyLogs {prefix} {
-    variable ours
-    return [expr {[string trimleft $prefix :] eq "smtpd::tlscallback" && [info exists ours(tlscallback)]}]
 }
 
 # ::pysmtpd::Password --

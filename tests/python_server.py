@@ -72,4 +72,19 @@ class InUvloop(InLoop):
     new_loop = staticmethod(uvloop.new_event_loop)
 
 
+class LoopThatCannotWait(asyncio.SelectorEventLoop):
+    """As that of Windows by default: it waits for transports, and for no descriptor of others."""
+
+    def add_reader(self, *_):
+        raise NotImplementedError
+
+    remove_reader = add_reader
+
+
+class InProactor(InLoop):
+    """The same in an event loop as Windows has it."""
+
+    new_loop = staticmethod(LoopThatCannotWait)
+
+
 KINDS = {"selector": Threaded, "asyncio": InLoop, "uvloop": InUvloop}

@@ -6,12 +6,13 @@ import threading
 
 import pytest
 import uvloop
+from python_server import LoopThatCannotWait
 
 import pysmtpd
 from pysmtpd import NotReceived, aio
 
 
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop, LoopThatCannotWait], ids=["asyncio", "uvloop", "proactor"])
 def run(request):
     """A function that runs a coroutine in a fresh event loop."""
 

@@ -23,7 +23,7 @@ from pysmtpd.core.data import Content
 from pysmtpd.core.envelope import Envelope
 
 ENVELOPE = Envelope("192.0.2.1", 4711, "client", "ESMTP", None, None)
-CONTENT = Content("Return-Path: <a@b>", b"Subject: h\xc3\xa9\r\n\r\nbody\r\n", b"\r\n")
+CONTENT = Content("Return-Path: <a@b>", [b"Subject: h\xc3\xa9\r\n\r\nbody\r\n"], b"\r\n")
 ENVELOPE = Envelope("192.0.2.1", 1025, "me", "SMTP", None, None)
 QUESTIONS = {
     "validate_user": (CheckUser("anna", "secret", "PLAIN"), ("anna", "secret")),

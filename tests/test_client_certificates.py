@@ -1,5 +1,6 @@
-"""What OpenSSL finds in client certificates, and having one taken; tests/tcl/test_tcl_tls.py compares with Tcl's tls package."""
+"""What OpenSSL finds in client certificates, and who decides; tests/tcl/test_tcl_tls.py compares with Tcl's tls package."""
 
+import contextlib
 import ssl
 import subprocess
 from pathlib import Path
@@ -7,39 +8,81 @@ from pathlib import Path
 import pytest
 
 from pysmtpd import client_certificates
-from pysmtpd.certificates import CA, CLIENT, EXPIRED, SELF_SIGNED
-from pysmtpd.client_certificates import Judge, load, trust
+from pysmtpd.certificates import CA, CLIENT, EXPIRED, LOCALHOST, SELF_SIGNED
+from pysmtpd.client_certificates import Examiner, load
 
 GOOD = [(1, 0, ""), (0, 0, "")]
 
 
-def der(pair):
-    return ssl.PEM_cert_to_DER_cert(Path(pair.certfile).read_text())
+def served(certificate, answers=(), examiner=None, examined=True, **options):
+    """Shake hands with a client that shows a certificate.
+
+    Arguments:
+        answers: what is decided on one check after the other; on all others, yes.
+        options: settings of the server's context.
+
+    Returns the checks, and the server's end.
+    """
+    context = (examiner or Examiner(CA)).new_context(ssl.SSLContext, ssl.CERT_REQUIRED)
+    context.load_cert_chain(*LOCALHOST)
+    context.load_verify_locations(CA)
+    if options:
+        context.set_ciphers(options["ciphers"])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(incoming, outgoing, server_side=True)
+    asking = ssl.create_default_context(cafile=CA)
+    asking.set_ciphers("DEFAULT:@SECLEVEL=0")
+    asking.load_cert_chain(*certificate)
+    client = asking.wrap_bio(outgoing, incoming, server_hostname="localhost")
+    checks, coming = [], iter(answers)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        server.do_handshake()
+    client.do_handshake()
+    if not examined:
+        server.do_handshake()
+        return checks, server
+    call = Examiner(CA).begin(server.do_handshake)
+    check = call.go_on()
+    while check is not None:
+        checks.append(check)
+        check = call.go_on(next(coming, True))
+    return checks, server
 
 
-def findings(judge, *chain, level=1):
-    return [(check.depth, check.code, check.text) for check in judge(chain, level)]
+def findings(*arguments, **options):
+    return [(check.depth, check.code, check.text) for check in served(*arguments, **options)[0]]
 
 
-@pytest.fixture(scope="module")
-def judge():
-    library = load()
-    assert library is not None, "the OpenSSL of this Python cannot be called"
-    return Judge(library, CA)
+def test_a_good_certificate_is_found_good_from_its_authority_down():
+    assert findings(CLIENT) == GOOD
 
 
-def test_a_good_certificate_is_found_good_from_its_authority_down(judge):
-    assert findings(judge, der(CLIENT)) == GOOD
-
-
-def test_all_that_is_wrong_is_told_in_openssls_order(judge):
-    assert findings(judge, der(EXPIRED)) == [
+def test_all_that_is_wrong_is_asked_in_openssls_order():
+    assert findings(EXPIRED) == [
         (0, 26, "unsuitable certificate purpose"), (1, 0, ""), (0, 10, "certificate has expired"), (0, 0, ""),
     ]  # fmt: skip
-    assert findings(judge, der(SELF_SIGNED))[0][1] == 18
+    assert findings(SELF_SIGNED)[0][1] == 18
 
 
-def test_the_security_level_counts(judge, tmp_path):
+@pytest.mark.parametrize(
+    ("certificate", "answers", "reason"),
+    [(EXPIRED, [False], "unsuitable certificate purpose"), (EXPIRED, [True, True, False], "certificate has expired"),
+     (CLIENT, [True, False], "unspecified certificate verification error")],
+)  # fmt: skip
+def test_a_no_is_openssls_own_no(certificate, answers, reason):
+    with pytest.raises(ssl.SSLCertVerificationError, match=reason):
+        served(certificate, answers)
+
+
+def test_where_nobody_is_asked_openssls_verdict_counts_unless_anything_goes():
+    with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
+        served(SELF_SIGNED, examined=False)
+    assert served(SELF_SIGNED, examined=False, examiner=Examiner(CA, anything_goes=True))[1].getpeercert(binary_form=True)
+
+
+def test_the_security_level_counts(tmp_path):
     file = tmp_path / "weak.pem"
     words = [
         "openssl",
@@ -51,48 +94,44 @@ def test_the_security_level_counts(judge, tmp_path):
         "-subj",
         "/CN=weak",
         "-keyout",
-        "/dev/null",
+        file.with_suffix(".key"),
         "-out",
         file,
     ]
     subprocess.run(words, check=True, capture_output=True)
-    weak = ssl.PEM_cert_to_DER_cert(file.read_text())
-    assert 66 not in [code for _, code, _ in findings(judge, weak, level=1)]
-    assert 66 in [code for _, code, _ in findings(judge, weak, level=2)]
+    weak = (file, file.with_suffix(".key"))
+    assert 66 not in [code for _, code, _ in findings(weak, ciphers="DEFAULT:@SECLEVEL=1")]
+    assert 66 in [code for _, code, _ in findings(weak, ciphers="DEFAULT:@SECLEVEL=2")]
 
 
-def test_a_certificate_is_described_as_in_tcl(judge):
-    [_, check] = judge([der(CLIENT)], 1)
+def test_a_certificate_is_described_as_in_tcl():
+    [_, check] = served(CLIENT)[0]
     assert check.certificate["subject"] == "CN=pysmtpd test client,O=pysmtpd test"
     assert check.certificate["issuer"] == "CN=pysmtpd test authority,O=pysmtpd test"
     assert check.certificate["notAfter"] == "Jan  1 00:00:00 2120 GMT"
     assert check.certificate["certificate"] == Path(CLIENT.certfile).read_text()
 
 
-@pytest.mark.parametrize("chain", [[], [b""], [b"no certificate"], [b"\x30\x82\xff\xff"]])
-def test_what_is_no_certificate_is_not_judged(judge, chain):
-    assert judge(chain, 1) == []
+def test_other_contexts_are_left_alone():
+    with pytest.raises(ssl.SSLCertVerificationError):
+        served(SELF_SIGNED, examiner=Untouched(), examined=False)
 
 
-def test_what_comes_behind_a_good_certificate_does_no_harm(judge):
-    assert findings(judge, der(CLIENT), b"junk", b"", der(SELF_SIGNED)) == GOOD
+class Untouched:
+    """What does not examine anything, though somebody else does."""
+
+    def new_context(self, kind, mode):
+        Examiner(CA, anything_goes=True).new_context(kind, mode)
+        context = kind(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = mode
+        return context
 
 
-def test_without_authorities_named_the_systems_count():
-    assert findings(Judge(load()), der(CLIENT))[0][1] == 20
+def test_a_file_that_names_no_authorities_is_somebody_elses_affair(tmp_path):
+    for file in (tmp_path / "none.pem", Path(LOCALHOST.keyfile)):
+        assert Examiner(str(file)).new_context(ssl.SSLContext, ssl.CERT_OPTIONAL)
 
 
-def test_a_context_is_made_to_trust_one_certificate(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trust(context, der(SELF_SIGNED))
-    assert context.cert_store_stats()["x509"] == 1
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ssl.SSLError):
-        trust(context, b"no certificate")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_where_openssl_cannot_be_called_there_is_no_judge(monkeypatch):
+def test_where_openssl_cannot_be_called_there_is_no_library(monkeypatch):
     monkeypatch.setitem(client_certificates._FUNCTIONS, "no_such_function", (None,))
-    assert load() is None
+    assert load.__wrapped__() is None

@@ -1,7 +1,12 @@
 """The clock and the ids."""
 
+import os
 import re
+import subprocess
+import sys
+import threading
 import time
+import types
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -61,3 +66,35 @@ def test_ids_are_twelve_letters_and_digits_and_never_the_same():
 
 def test_the_time_of_an_mbox_is_in_english_whatever_the_locale():
     assert clock.asctime(datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)) == "Sun Mar 01 09:05:07 2026"
+
+
+def test_ids_are_for_any_thread(monkeypatch):
+    """Servers in several threads share them: one draws random octets while another comes for an id."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def urandom(size):
+        if not entered.is_set():
+            entered.set()
+            assert go_on.wait(10)
+        return os.urandom(size)
+
+    clock._ids.clear()
+    monkeypatch.setattr(clock, "os", types.SimpleNamespace(urandom=urandom))
+    drawn = []
+    thread = threading.Thread(target=lambda: drawn.append(clock.new_id()))
+    thread.start()
+    assert entered.wait(10)
+    drawn.append(clock.new_id())
+    go_on.set()
+    thread.join()
+    assert len(set(drawn)) == 2
+
+
+def test_the_child_of_a_fork_draws_others():
+    program = (
+        "import os\nfrom pysmtpd import clock\nclock.new_id()\nreader, writer = os.pipe()\n"
+        "if not os.fork():\n    os.write(writer, ' '.join(clock.new_id() for _ in range(100)).encode())\n    os._exit(0)\n"
+        "theirs = set(os.read(reader, 65536).decode().split())\n"
+        "print(len(theirs), len(theirs & {clock.new_id() for _ in range(1000)}))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "100 0\n"

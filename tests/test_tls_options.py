@@ -1,16 +1,21 @@
 """TLS as Python asks for it: options checked when they are set, the test certificates, and real clients at a server."""
 
+import contextlib
 import smtplib
+import socket
 import ssl
 import subprocess
 import sys
+import threading
+from concurrent.futures import Future
 
 import pytest
 from smtp_client import DEADLINE
 
 import pysmtpd
 from pysmtpd.certificates import CA, CLIENT, LOCALHOST, SERVER_CERTIFICATES
-from pysmtpd.tls_options import CERTIFICATES
+from pysmtpd.core import Config
+from pysmtpd.tls_options import CERTIFICATES, TlsOptions
 
 
 @pytest.fixture
@@ -119,6 +124,74 @@ def test_a_clients_certificate_is_among_the_facts(serve):
     send(client)
     certificate = server.wait_for()[0].tls.peer_certificate
     assert certificate["subjectAltName"] == (("email", "client@localhost"),)
+
+
+def asked(answers):
+    """Return a command that hands out what is to become of client certificates."""
+    return lambda option, *_details: answers.pop(0) if option == "verify" else None
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_command_decides_on_a_clients_certificate(serve, version):
+    later = Future()
+    server = serve(tls="implicit", request=True, cafile=CA, command=asked([True, later, True, False]))
+    context = server.client_context(certificate=True)
+    context.maximum_version = ssl.TLSVersion[version]
+    threading.Timer(0.05, later.set_result, [True]).start()
+    with smtplib.SMTP_SSL("localhost", server.port, context=context) as client:
+        assert client.noop()[0] == 250
+    with pytest.raises(OSError, match=r"(?i)alert.internal.error"):  # SSLError, or what smtplib makes of it
+        smtplib.SMTP_SSL("localhost", server.port, context=context)
+
+
+@pytest.mark.parametrize("client_leaves", [False, True])
+def test_a_server_ends_while_command_has_not_decided(client_leaves):
+    before = threading.active_count()
+    came = threading.Semaphore(0)
+    answers = Future()
+
+    def command(option, *_details):
+        if option == "verify":
+            came.release()
+            return answers
+        return None
+
+    with pysmtpd.Server(loglevel="none", tls="starttls", request=True, cafile=CA, command=command) as server:
+        context = server.client_context(certificate=True)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose clients wait for the end of the handshake
+        clients = [smtplib.SMTP("localhost", server.port) for _ in range(20)]
+        below = [client.sock.dup() for client in clients]
+        threads = [threading.Thread(target=leave_in_the_handshake, args=(client, context)) for client in clients]
+        for thread in threads:
+            thread.start()
+            assert came.acquire(timeout=DEADLINE)
+        for connection in below:
+            if client_leaves:
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert threading.active_count() == before
+    answers.set_result(True)
+
+
+def test_where_openssl_cannot_be_called_certificates_are_asked_for_where_that_makes_a_difference(monkeypatch):
+    monkeypatch.setattr("pysmtpd.client_certificates.load", lambda: None)
+    pair = {"usetls": True, "certfile": LOCALHOST.certfile, "keyfile": LOCALHOST.keyfile}
+
+    def mode(told, **options):
+        made = Config(str, str, "localhost")
+        TlsOptions(told=told, lenient=True).changed({**pair, **options}).put_into(made)
+        return made.tls.verify_mode
+
+    assert mode(told=False, request=True) == ssl.CERT_NONE  # each would be taken
+    assert mode(told=True, request=True) == ssl.CERT_OPTIONAL
+    assert mode(told=False, request=True, require=True) == ssl.CERT_REQUIRED
+
+
+def leave_in_the_handshake(client, context):
+    with client, contextlib.suppress(OSError):
+        client.starttls(context=context)
 
 
 def test_a_client_without_the_required_certificate_is_refused(serve):

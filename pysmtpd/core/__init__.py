@@ -11,6 +11,8 @@ that. Whoever moves the bytes is a *driver* (``pysmtpd.drivers``), and every dri
    (:data:`Question`) is put to whoever listens;
 5. **answer**: hand the verdict to :meth:`Session.answer`, and go on at step 2.
 
+Where the connection is gone before the session has closed it, the driver says so: :meth:`Session.drop`.
+
 While a question is open ``next_event`` returns ``None`` and bytes are only buffered, so a callback may take its time or run an
 event loop of its own and replies still leave in the order of the commands. A driver stops reading while
 :attr:`Session.wants_input` is false.

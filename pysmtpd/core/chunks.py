@@ -62,7 +62,7 @@ class Chunk:
         if self._last:
             session.chunks = None
             session.seen &= ~CHUNKED
-            session.message_received(b"".join(chunks.parts), b"\r\n")
+            session.message_received(chunks.parts, b"\r\n")
             return
         session.seen |= CHUNKED
         session.prelude = _among_chunks

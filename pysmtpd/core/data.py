@@ -1,7 +1,8 @@
 """DATA: finding the end of the message, undoing dot-stuffing, and the message as it was received.
 
 A body is never handled line by line. Each chunk is searched once for a line end followed by a dot, with a few octets carried
-from the chunk before; chunks are joined once, at the end, and dots are unstuffed only when one was seen.
+from the chunk before; chunks are joined once, at the end, and dots are unstuffed only when one was seen. The search begins at the
+end of the chunk: CPython is twice as fast that way, and where there is just one such dot, as nearly always, it stands there.
 """
 
 from typing import ClassVar, Final, NamedTuple
@@ -19,11 +20,24 @@ def with_lf(text: bytes) -> bytes | None:
 
 
 class Content(NamedTuple):
-    """A received message: the trace lines this server adds, and what the client sent after DATA."""
+    """A received message: the trace lines this server adds, and what the client sent after DATA.
+
+    A large one is in pieces, as it came. Whoever wants it whole has it joined: most of them are only kept.
+    """
 
     trace: str  #: the trace header (RFC 5321, 4.4), lines joined by LF, none after the last
-    body: bytes  #: the message as meant: dots unstuffed, line ends as ``newline``, the last one included; BDAT's as it is
+    pieces: list[bytes]  #: of the message as meant: dots unstuffed, each line ended by ``newline``; BDAT's as it is
     newline: bytes  #: how lines end in ``body``: LF where any line end was taken for one, else CRLF
+
+    @property
+    def body(self) -> bytes:
+        """The message as meant, in one piece; joined anew each time."""
+        return b"".join(self.pieces)
+
+    @property
+    def size(self) -> int:
+        """How many octets :attr:`body` has."""
+        return sum(map(len, self.pieces))
 
     def text(self) -> bytes:
         """Return the whole message, trace header first, lines joined by LF with none after the last."""
@@ -46,25 +60,20 @@ class Body:
     """Collects a body chunk by chunk. The two ways to read one differ in where a line ends, and in what an extra dot is."""
 
     newline: ClassVar[bytes]  #: how lines end in what :meth:`take` returns
-    _terminator: ClassVar[int]  # octets from the start of the closing line to the end of the body
-    __slots__ = ("_chunks", "_limit", "_odd", "_size", "_tail", "oversize")
+    _before: ClassVar[int] = 0  # octets kept of what stands before the body
+    __slots__ = ("_chunks", "_limit", "_odd", "_size", "_surplus", "_tail", "oversize")
 
     def __init__(self, limit: int) -> None:
         self._chunks: list[bytes] = []
         self._tail = b"\r\n"  # the line end of the DATA command itself: a dot may stand on the very first line
-        self._size = -2
+        self._size = -self._before
+        self._surplus = 0  # octets of the end among those kept
         self._limit = limit
         self._odd = False  # what is kept is not the body yet: see take
         self.oversize = False  #: more than the limit has come; nothing is kept any more, the end is still looked for
 
     def feed(self, data: bytes, start: int) -> int:
         """Take ``data[start:]``; return the index just behind the end of the body, or -1 when it has not come yet."""
-        tail = self._tail
-        end = self._search(tail + (data[start:] if start else data))
-        return start + end + self._terminator - len(tail) if end >= 0 else -1
-
-    def _search(self, window: bytes) -> int:
-        """Return where the closing line begins, what stands before it kept; -1, and all but a few octets kept, for none."""
         raise NotImplementedError
 
     def _keep(self, piece: bytes, size: int) -> None:
@@ -76,47 +85,86 @@ class Body:
         else:
             self._chunks.append(piece)
 
-    def _cut(self, window: bytes) -> int:
-        """Return how much of a window without an end may go: the end may have begun, and no CR loses its LF."""
-        cut = max(len(window) - 4, 0)
-        return cut - 1 if window[:cut].endswith(b"\r") else cut
-
     def lines_as_sent(self, *, ended: bool) -> list[str]:
         """Return the whole lines of the body before any dot is unstuffed, for the log; its end has come, or not."""
-        text = b"".join(self._chunks if ended else (*self._chunks, self._tail)).decode("latin-1")
+        text = self._as_sent(ended=ended).decode("latin-1")
         return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[1:-1]
 
-    def take(self) -> bytes:
-        """Return the body with dots unstuffed and lines ended by :attr:`newline`."""
+    def _as_sent(self, *, ended: bool) -> bytes:
+        """Return what has come, behind the line end of the DATA command."""
+        raise NotImplementedError
+
+    def take(self) -> list[bytes]:
+        """Return the pieces of the body, with dots unstuffed and lines ended by :attr:`newline`."""
         raise NotImplementedError
 
 
 class CrlfBody(Body):
-    """A body that only ``CRLF . CRLF`` ends (RFC 5321, 4.1.1.4). It is odd when a line begins with a dot."""
+    """A body that only ``CRLF . CRLF`` ends (RFC 5321, 4.1.1.4). It is odd when a line begins with a dot.
+
+    Chunks are kept as they come. When the end comes in two of them, what is its own in the first one goes in the end.
+    """
 
     newline = b"\r\n"
-    _terminator = 3
     __slots__ = ()
 
-    def _search(self, window: bytes) -> int:
-        found = window.find(b"\r\n.")
-        if found >= 0 and not window.startswith(b"\r\n", found + 3):
-            self._odd = True
-            found = window.find(b"\r\n.\r\n", found + 2)
+    def feed(self, data: bytes, start: int) -> int:
+        """Take ``data[start:]``; return the index just behind the end of the body, or -1 when it has not come yet."""
+        if start:
+            data = data[start:]
+        found = self._search(data)
+        if found is None:
+            self._keep(data, len(data))
+            self._tail = data[-4:] if len(data) > 3 else (self._tail + data)[-4:]
+            return -1
         if found >= 0:
-            self._keep(window[: found + 2], found + 2)
-            return found + 2
-        cut = self._cut(window)
-        self._keep(window[:cut], cut)
-        self._tail = window[cut:]
-        return -1
+            self._chunks.append(data[:found])
+            self._size += found
+        else:
+            self._surplus = -found
+        if self._size - self._surplus > self._limit:
+            self.oversize = True
+        return start + found + 3
 
-    def take(self) -> bytes:
-        """Return the body unstuffed: the first dot of a line that has more goes (RFC 5321, 4.5.2)."""
-        body = b"".join(self._chunks)
-        if self._odd:
-            body = body.replace(b"\r\n.", b"\r\n")
-        return body[2:]
+    def _keep(self, piece: bytes, size: int) -> None:
+        """Keep a piece, which may have the first two octets of the end as its last."""
+        self._size += size
+        if self._size > self._limit + 2:
+            self.oversize = True
+            self._chunks.clear()
+        else:
+            self._chunks.append(piece)
+
+    def _search(self, data: bytes) -> int | None:
+        """Return where in the data the closing line begins, less than 0 where it is before; None where that is not known."""
+        seam = self._tail + data[:4]
+        if b"\r\n." in seam:
+            before = len(self._tail)
+            found = seam.find(b"\r\n.\r\n")
+            if 0 <= found < before:
+                return found + 2 - before
+            if found < 0:
+                self._odd = True
+        last = data.rfind(b"\r\n.")
+        if last < 0:
+            return None
+        if data.rfind(b"\r\n.", 0, last + 2) < 0 and data.startswith(b"\r\n", last + 3):
+            return last + 2
+        found = data.find(b"\r\n.\r\n")
+        if found < 0 or data.find(b"\r\n.") < found:
+            self._odd = True
+        return found + 2 if found >= 0 else None
+
+    def _as_sent(self, *, ended: bool) -> bytes:
+        text = b"".join((b"\r\n", *self._chunks))
+        return text[: len(text) - self._surplus]
+
+    def take(self) -> list[bytes]:
+        """Return the body's pieces, unstuffed: the first dot of a line that has more goes (RFC 5321, 4.5.2)."""
+        if self._odd or self._surplus:
+            body = self._as_sent(ended=True)
+            return [body.replace(b"\r\n.", b"\r\n")[2:]]
+        return self._chunks
 
 
 class AnyNewlineBody(Body):
@@ -130,12 +178,19 @@ class AnyNewlineBody(Body):
     """
 
     newline = b"\n"
-    _terminator = 2
+    _before = 2  # the line end of the DATA command
     __slots__ = ()
 
+    def feed(self, data: bytes, start: int) -> int:
+        """Take ``data[start:]``; return the index just behind the end of the body, or -1 when it has not come yet."""
+        tail = self._tail
+        end = self._search(tail + (data[start:] if start else data))
+        return start + end + 2 - len(tail) if end >= 0 else -1
+
     def _search(self, window: bytes) -> int:
+        """Return where the closing line begins, what stands before it kept; -1, and all but a few octets kept, for none."""
         if not self._odd:
-            found = window.find(b"\r\n.")
+            found = window.rfind(b"\r\n.")
             if found < 0:
                 cut = self._cut(window)
                 piece = with_lf(window[:cut])
@@ -143,11 +198,14 @@ class AnyNewlineBody(Body):
                     self._keep(piece, cut)
                     self._tail = window[cut:]
                     return -1
-            elif window.startswith(_NEWLINES, found + 3):
-                piece = with_lf(window[: found + 2])
-                if piece is not None:
-                    self._keep(piece, found + 2)
-                    return found + 2
+            else:
+                if window.rfind(b"\r\n.", 0, found + 2) >= 0:
+                    found = window.find(b"\r\n.")
+                if window.startswith(_NEWLINES, found + 3):
+                    piece = with_lf(window[: found + 2])
+                    if piece is not None:
+                        self._keep(piece, found + 2)
+                        return found + 2
             self._odd = True
         end = _closing_dot(window)
         cut = end if end >= 0 else self._cut(window)
@@ -155,12 +213,20 @@ class AnyNewlineBody(Body):
         self._tail = window[cut:]
         return end
 
-    def take(self) -> bytes:
-        """Return the body with LF line ends, one dot taken off where two lead a line, as the stock package does."""
+    def _cut(self, window: bytes) -> int:
+        """Return how much of a window without an end may go: the end may have begun, and no CR loses its LF."""
+        cut = max(len(window) - 4, 0)
+        return cut - 1 if window[:cut].endswith(b"\r") else cut
+
+    def _as_sent(self, *, ended: bool) -> bytes:
+        return b"".join(self._chunks if ended else (*self._chunks, self._tail))
+
+    def take(self) -> list[bytes]:
+        """Return the body with LF line ends, in one piece, one dot taken off where two lead a line, as the stock package does."""
         body = b"".join(self._chunks)
         if self._odd:
             body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n..", b"\n.")
-        return body[1:]
+        return [body[1:]]
 
 
 def _closing_dot(window: bytes) -> int:

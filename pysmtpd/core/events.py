@@ -96,7 +96,7 @@ class StartTls(NamedTuple):
 
 
 class TlsReport(NamedTuple):
-    """Question: what of this step of a handshake? Put when it is over, in the way Tcl's tls package tells its ``-command``.
+    """Question: what of this step of a handshake, or end of a connection? Put as Tcl's tls package tells its ``-command``.
 
     Only the answer to ``verify`` matters: a no ends the session.
     """

@@ -183,7 +183,7 @@ class FaultySession(Session):
         expected = self.prelude in (None, Session._first_line, Session._after_cr) or verb == "BDAT"
         return expected and not self._denied and all(bool(self.seen & rule.bit) is rule.wanted for rule in rules)
 
-    def message_received(self, content: bytes, newline: bytes) -> None:
+    def message_received(self, content: list[bytes], newline: bytes) -> None:
         """A whole message is there: ask whether it is welcome, or do it wrong."""
         faults = self.config.faults
         fault = faults.strike(self, MESSAGE, "") if faults is not None and faults.active else None

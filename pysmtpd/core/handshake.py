@@ -4,6 +4,7 @@ That package has them from a callback inside OpenSSL (SSL_CTX_set_info_callback(
 each message, though, as it is read or written, and from these the states follow: there is one for each message.
 """
 
+from collections import deque
 from typing import Final, NamedTuple, TypeAlias
 
 #: ``info``, what goes on, how, and a state or an alert; or just :data:`VERIFY`.
@@ -21,13 +22,16 @@ _TICKET: Final = "SSLv3/TLS write session ticket"
 _CHANGE_CIPHER_SPEC: Final = 20
 _ALERT: Final = 21
 _HANDSHAKE: Final = 22
+_CLIENT_HELLO: Final = 1
 _CERTIFICATE: Final = 11
 _FINISHED: Final = 20
+_KEY_UPDATE: Final = 24
+_NO_RENEGOTIATION: Final = 100
 _TLS_1_3: Final = 0x0304
 
 #: What OpenSSL's state is called (SSL_state_string_long(3)) from the time a message is read or written, by the message's type.
 _READ: Final = {
-    1: "SSLv3/TLS read client hello",
+    _CLIENT_HELLO: "SSLv3/TLS read client hello",
     _CERTIFICATE: "SSLv3/TLS read client certificate",
     15: "SSLv3/TLS read certificate verify",
     16: "SSLv3/TLS read client key exchange",
@@ -45,6 +49,8 @@ _WRITTEN: Final = {
     _FINISHED: "SSLv3/TLS write finished",
     22: "SSLv3/TLS write certificate status",
 }
+#: The same for a KeyUpdate message.
+_KEYS: Final = {"read": "TLSv1.3 read client key update", "write": "TLSv1.3 write server key update"}
 
 #: Alerts (SSL_alert_desc_string_long(3)), by number. All others are unknown, to OpenSSL as well.
 _ALERTS: Final = {
@@ -87,18 +93,29 @@ def alert_text(number: int) -> str:
     return _ALERTS.get(number, "unknown")
 
 
-class Handshake:
-    """The steps of one handshake so far."""
+class Check(NamedTuple):
+    """What OpenSSL has found in checking one certificate of a client's."""
 
-    __slots__ = ("_over", "_state", "_version", "_writing", "steps")
+    depth: int  #: 0 for the client's own, 1 for that of who has signed it, and so on
+    certificate: dict[str, str]  #: as Tcl's tls package has it: sha1_hash subject issuer notBefore notAfter serial certificate
+    code: int  #: 0 where it is good, else OpenSSL's number for what is wrong with it
+    text: str  #: OpenSSL's words for that
+
+
+class Handshake:
+    """The steps of one handshake that nobody has been told of yet."""
+
+    __slots__ = ("_done", "_failed", "_over", "_state", "_version", "_writing", "steps")
 
     def __init__(self) -> None:
         #: What there is to tell.
-        self.steps: list[Step] = [("info", "handshake", "start", _BEFORE)]
+        self.steps: deque[Step | Check] = deque([("info", "handshake", "start", _BEFORE)])
         self._state = _BEFORE
         self._version = 0
         self._writing = False
+        self._done = False  # it is told to be done; which is not the end of it, under TLS 1.3
         self._over = False
+        self._failed = False
         self._loop()
 
     def message(self, direction: str, version: int, content: int, kind: int) -> None:
@@ -110,12 +127,15 @@ class Handshake:
             content: the record's type.
             kind: the message's type; an alert's description.
         """
-        if self._over or content not in (_CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE):
+        if self._failed or content not in (_CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE):
             return
         if direction == "read":
             self.waits()
         if content == _ALERT:
             self.steps.append(("info", "alert", direction, alert_text(kind)))
+        if self._over:
+            self._message_later(direction, content, kind)
+        if self._over or content == _ALERT:
             return
         self._loop()
         self._writing = direction == "write"
@@ -128,11 +148,24 @@ class Handshake:
             self._loop()
         self._version = version
         self._state = (_WRITTEN if self._writing else _READ).get(kind, "unknown state")
-        if self._writing and self._state == _TICKET and version == _TLS_1_3 and not self._told_done():
+        if self._writing and self._state == _TICKET and version == _TLS_1_3 and not self._done:
             # Under TLS 1.3 tickets come behind the end of the handshake.
-            self.steps.append(("info", "handshake", "done", _TICKET))
-        elif shows_certificates(direction, content, kind):
+            self._tell_done(_TICKET)
+        elif direction == "read" and kind == _CERTIFICATE:
             self.steps.append(VERIFY)
+
+    def _message_later(self, direction: str, content: int, kind: int) -> None:
+        """A message has been read or written after the handshake."""
+        if content == _HANDSHAKE and kind == _KEY_UPDATE:
+            self._loop(*(_OVER,) * (2 if direction == "read" else 1), _KEYS[direction])
+            self._exit()
+        elif content == _HANDSHAKE and kind == _CLIENT_HELLO:
+            self.steps.append(("info", "handshake", "start", _OVER))
+            self._loop(_OVER, _OVER)
+        elif content == _ALERT and kind == _NO_RENEGOTIATION:  # the answer to that
+            self._loop(_READ[_CLIENT_HELLO])
+            self._tell_done(_OVER)
+            self._exit()
 
     def waits(self) -> None:
         """It is the client's turn."""
@@ -144,89 +177,30 @@ class Handshake:
             self._loop()
 
     def succeeded(self) -> None:
-        """The handshake is over. What comes later is none of it."""
+        """The handshake is over."""
         self._loop()
-        if not self._told_done():
-            self.steps.append(("info", "handshake", "done", _OVER))
-        self.steps.append(("info", "accept", "exit", _OVER))
+        if not self._done:
+            self._tell_done(_OVER)
+        self._exit()
         self._over = True
 
     def failed(self, reason: str) -> None:
-        """The handshake is over, and it came to nothing; or it was over already."""
-        if self._over:
+        """The handshake is over, and it came to nothing; or it was over already, and it is the connection that is broken."""
+        if self._failed:
             return
-        self.steps += ("info", "accept", "exit", "error"), ("error", reason)
-        self._over = True
+        if self._over:
+            reason = ""
+        else:
+            self.steps.append(("info", "accept", "exit", "error"))
+        self.steps.append(("error", reason))
+        self._over = self._failed = True
 
-    def _loop(self) -> None:
-        self.steps.append(("info", "accept", "loop", self._state))
+    def _loop(self, *states: str) -> None:
+        self.steps += (("info", "accept", "loop", state) for state in states or (self._state,))
 
-    def _told_done(self) -> bool:
-        return any(step[1:3] == ("handshake", "done") for step in self.steps)
+    def _exit(self) -> None:
+        self.steps.append(("info", "accept", "exit", _OVER))
 
-
-def shows_certificates(direction: str, content: int, kind: int) -> bool:
-    """Tell whether a message that was read or written is the client's with its certificates."""
-    return direction == "read" and content == _HANDSHAKE and kind == _CERTIFICATE
-
-
-class Check(NamedTuple):
-    """What OpenSSL has found in checking one certificate of a client's."""
-
-    depth: int  #: 0 for the client's own, 1 for that of who has signed it, and so on
-    certificate: dict[str, str]  #: as Tcl's tls package has it: sha1_hash subject issuer notBefore notAfter serial certificate
-    code: int  #: 0 where it is good, else OpenSSL's number for what is wrong with it
-    text: str  #: OpenSSL's words for that
-
-
-def certificates_in(message: bytes, version: int) -> list[bytes]:
-    """Return the certificates (DER) in a Certificate message (RFC 8446, 4.4.2; RFC 5246, 7.4.2), the sender's own first.
-
-    One that is cut off or otherwise wrong is OpenSSL's to refuse: what is found in it then may be anything.
-    """
-    tls_1_3 = version == _TLS_1_3
-    start = 4
-    if tls_1_3:
-        start += 1 + _number(message, start, 1)  # the request's context
-    start += 3
-    found = []
-    while start + 3 <= len(message):
-        end = start + 3 + _number(message, start, 3)
-        found.append(message[start + 3 : end])
-        start = end
-        if tls_1_3:
-            start += 2 + _number(message, start, 2)  # extensions
-    return found
-
-
-def _number(message: bytes, start: int, size: int) -> int:
-    return int.from_bytes(message[start : start + size])
-
-
-#: The alert that OpenSSL sends for what is wrong with a certificate (X509_STORE_CTX_get_error(3)), by the number of that.
-_ALERT_FOR: Final = {
-    0: 80,  # nothing was wrong with it, and yet it was refused
-    2: 48,
-    7: 51,
-    9: 42,
-    10: 45,
-    12: 45,
-    18: 48,
-    19: 48,
-    20: 48,
-    21: 48,
-    22: 48,
-    23: 44,
-    26: 43,
-    27: 42,
-    28: 42,
-    66: 42,
-    67: 42,
-    68: 42,
-    79: 48,
-}
-
-
-def alert_for(code: int) -> int:
-    """Return the number of the alert for a certificate that is refused, by what is wrong with it."""
-    return _ALERT_FOR.get(code, 46)
+    def _tell_done(self, state: str) -> None:
+        self._done = True
+        self.steps.append(("info", "handshake", "done", state))

@@ -47,6 +47,14 @@ class LineBuffer:
         self.empty = True
         return data[end + 2 :]
 
+    def peek(self) -> bytes:
+        """Return what :meth:`take` would; nothing in the middle of a line that is dropped."""
+        if self._skipping:
+            return b""
+        if len(self._parts) > 1:
+            self._parts = [b"".join(self._parts)]
+        return self._parts[0] if self._parts else b""
+
     def give_back(self, data: bytes, *, ready: bool) -> None:
         """Put bytes back in front of all else; ``ready`` unless they are the beginning of a line and no more."""
         self._parts = [data, *self._parts]

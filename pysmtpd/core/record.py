@@ -135,7 +135,7 @@ class RecordedSession(FaultySession):
         entries = self.record.entries
         match self._open:
             case (Deliver() as question, *_):
-                entries.append(len(question.content.body))
+                entries.append(question.content.size)
             case _:
                 entries.append(f"({getattr(body, 'name', 'a message')})")
 
@@ -190,7 +190,7 @@ def _encrypted(plain: Any) -> Any:
 
             def take_output(self) -> bytes:
                 """Return the records since the last call."""
-                if self._stage.established and not self._stage.held and self.out:
+                if self.tls is not None and self.out:
                     self.record.add_replies(b"".join(self.out))
                 return EncryptedSession.take_output(self)
 

@@ -236,6 +236,9 @@ class Session:
             self.out.append(self.config.unavailable())
             self.close("shutdown")
 
+    def drop(self) -> None:
+        """Let go of the session: the connection is gone, and with it whatever still waits for an answer that needs it."""
+
     @property
     def wants_input(self) -> bool:
         """Whether reading on makes sense now: false while a question is open and after the end."""
@@ -247,6 +250,11 @@ class Session:
         return self._buffer.size > 0
 
     @property
+    def input(self) -> bytes:
+        """The bytes that wait to be handled."""
+        return self._buffer.peek()
+
+    @property
     def standing(self) -> tuple[object, ...] | None:
         """All that the reply to a command line depends on now, besides the line and the settings.
 
@@ -254,11 +262,14 @@ class Session:
         ``None`` where it takes more than this to tell: in the middle of something, after an error, where the session is
         recorded or encrypted, and where it is not far from its limits.
         """
-        return self._standing(self.seen) if self._open is None else None
+        return self._standing(self.seen) if self._open is None and self._buffer.empty else None
 
     @property
     def standing_once_delivered(self) -> tuple[object, ...] | None:
-        """What :attr:`standing` is going to be when Accept answers the question for a message; ``None`` where none is open."""
+        """What :attr:`standing` is going to be when Accept answers the question for a message, what has come behind that aside.
+
+        ``None`` where no such question is open.
+        """
         if self._open is None or type(self._open.question) is not Deliver:
             return None
         return self._standing(self.seen if self.config.profile.recipients_accumulate else self.seen & LASTING)
@@ -268,7 +279,6 @@ class Session:
             type(self) is not Session
             or self.body is not None
             or self.prelude is not None
-            or not self._buffer.empty
             or self.events
             or self.errors
             or self._closed
@@ -925,7 +935,7 @@ class Session:
             self._log_body(body, ended=True)
         self.message_received(body.take(), body.newline)
 
-    def message_received(self, content: bytes, newline: bytes) -> None:
+    def message_received(self, content: list[bytes], newline: bytes) -> None:
         """A whole message is there: ask whether it is welcome."""
         config = self.config
         delivered = wire(config.replies.delivered.format(id=self.id)) if not config.lmtp else self._delivered_to_each()

@@ -8,13 +8,12 @@ there is, as ever. This module is imported when the first client, or a certifica
 import contextlib
 import hashlib
 import ssl
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from pysmtpd.core.events import Refuse, TlsReport, Verdict
-from pysmtpd.core.handshake import VERIFY, Check, Handshake, Step, alert_for, alert_text, certificates_in, shows_certificates
+from pysmtpd.core.events import TlsReport, Verdict
+from pysmtpd.core.handshake import VERIFY, Check, Handshake
 from pysmtpd.core.session import Session
 
 Context: TypeAlias = ssl.SSLContext
@@ -42,6 +41,29 @@ class TlsFacts(NamedTuple):
     peer_certificate: dict[str, Any] | None  #: the client's certificate as ``ssl.SSLSocket.getpeercert`` has it; None without
 
 
+_Context = TypeVar("_Context", bound=Context)
+
+
+class Examination(Protocol):
+    """A handshake that stops where OpenSSL has checked a certificate of the client's."""
+
+    def go_on(self, answer: bool | None = None, /) -> Check | None:
+        """Begin, or go on with whether it is taken. Returns the next check, None at the end; raises what the handshake raises."""
+
+
+class Examiner(Protocol):
+    """Lets others have the last word on the certificates of clients."""
+
+    def new_context(self, kind: type[_Context], mode: ssl.VerifyMode, /) -> _Context:
+        """Return a new context for a server, whose handshakes can be examined."""
+
+    def forget_sessions(self) -> None:
+        """Let no client of that context come back to a session of before, and hide its certificate thus."""
+
+    def begin(self, handshake: Callable[[], object], /) -> Examination:
+        """Return a handshake that is examined."""
+
+
 class TlsSettings(NamedTuple):
     """The certificate of a server, and what it asks of clients."""
 
@@ -54,11 +76,8 @@ class TlsSettings(NamedTuple):
     request: bool = False  #: ask clients for a certificate
     require: bool = False  #: refuse the handshake without one
     told: bool = False  #: there is somebody to tell of each step of a handshake
-    #: Has a context take a client's certificate (DER), whatever is wrong with it. With it, no handshake fails for that: whether
-    #: the session goes on is for those to say who are told.
-    trust: Callable[[Context, bytes], None] | None = None
-    #: Returns what OpenSSL finds in checking a client's certificates (DER) at a security level; without it, its verdict is told.
-    judge: Callable[[Sequence[bytes], int], list[Check]] | None = None
+    #: Has those who are told decide on each certificate; without it, OpenSSL does, and its verdict is told.
+    examiner: Examiner | None = None
 
 
 #: What OpenSSL says of certificates with keys and signatures of another age...
@@ -73,8 +92,13 @@ def make_context(settings: TlsSettings) -> Context:
 
     Raises ValueError that names the option, the file and what is wrong with it.
     """
-    special = settings.told or settings.trust is not None
-    context = (_ToldContext if special else ssl.SSLContext)(ssl.PROTOCOL_TLS_SERVER)
+    kind = _ToldContext if settings.told else ssl.SSLContext
+    mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL if settings.request else ssl.CERT_NONE
+    if settings.examiner is not None:
+        context = settings.examiner.new_context(kind, mode)
+    else:
+        context = kind(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = mode
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # what systems have for a default differs
     # A client cannot have the server repeat handshakes for the price of a record.
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -91,14 +115,7 @@ def make_context(settings: TlsSettings) -> Context:
             raise ValueError(
                 f'cipher is "{settings.cipher}": must be a list of OpenSSL cipher suites, with one for TLS 1.2'
             ) from None
-    if settings.request or settings.require:
-        context.verify_mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL
-        if settings.trust is None:
-            _load_authorities(context, settings)
-        else:
-            context.verify_flags |= _PARTIAL_CHAIN | _NO_CHECK_TIME
-            if settings.cafile or settings.cadir:  # what is wrong with them is to be said here, too
-                _load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
+    _load_authorities(context, settings)
     if isinstance(context, _ToldContext):
         context.settings = settings
         context.sslobject_class = _ToldObject
@@ -106,17 +123,10 @@ def make_context(settings: TlsSettings) -> Context:
     return context
 
 
-#: X509_VERIFY_PARAM_set_flags(3): a certificate may be trusted by itself; when it begins and ends does not matter.
-_PARTIAL_CHAIN = 0x80000
-_NO_CHECK_TIME = 0x200000
-
-
 class _ToldObject(ssl.SSLObject):
     """One end of a TLS connection whose handshake is told."""
 
     handshake: Handshake
-    own: "_ToldContext"
-    shown: list[bytes]
 
 
 class _ToldContext(ssl.SSLContext):
@@ -125,22 +135,19 @@ class _ToldContext(ssl.SSLContext):
     settings: TlsSettings
 
     def for_one(self) -> "_ToldContext":
-        """Return one like it for a single connection: no client resumes a session, and what it trusts is that client alone."""
+        """Return the one for a single connection, whose client resumes no session: it would hide its certificate thus."""
+        if self.settings.examiner is not None:
+            self.settings.examiner.forget_sessions()
+            return self
         try:
             return make_context(self.settings)  # type: ignore[return-value] # of the same settings: one of us
         except ValueError:  # the files are not there any more
             return self
 
 
-def _show(connection: _ToldObject, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
+def _show(connection: _ToldObject, direction: str, version: int, content: int, kind: int, _data: bytes) -> None:
     """OpenSSL has read a message, and not looked at it yet, or has written one."""
     connection.handshake.message(direction, version, content, kind)
-    if shows_certificates(direction, content, kind):
-        connection.shown = certificates_in(data, version)
-        trust = connection.own.settings.trust
-        if connection.shown and trust is not None:
-            with contextlib.suppress(OSError):  # ssl.SSLError is one. What is no certificate is OpenSSL's to refuse
-                trust(connection.own, connection.shown[0])
 
 
 def _load_certificate(context: Context, settings: TlsSettings) -> None:
@@ -180,7 +187,9 @@ def _load_certificate(context: Context, settings: TlsSettings) -> None:
 
 def _load_authorities(context: Context, settings: TlsSettings) -> None:
     if not (settings.cafile or settings.cadir):
-        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        anything_goes = settings.examiner is not None and not (settings.told or settings.require)
+        if context.verify_mode != ssl.CERT_NONE and not anything_goes:
+            context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # which may take 30 ms
         return
     for option, path in (("cafile", settings.cafile), ("cadir", settings.cadir)):
         if not path:
@@ -214,6 +223,8 @@ class Stage:
     __slots__ = (
         "_clear",
         "_distrust_code",
+        "_examination",
+        "_examiner",
         "_incoming",
         "_notified",
         "_object",
@@ -222,9 +233,8 @@ class Stage:
         "ended",
         "established",
         "handshake",
-        "held",
         "problem",
-        "refused",
+        "told",
     )
 
     def __init__(self, context: Context, clear: bytes) -> None:
@@ -234,28 +244,93 @@ class Stage:
         own = context.for_one() if isinstance(context, _ToldContext) else context
         self._object = own.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._notified = False
-        self.handshake = Handshake()  #: what is told of it, where somebody is
+        self.told = isinstance(own, _ToldContext)  #: whether there is somebody to tell of the handshake
+        self.handshake = Handshake()  #: what is told of it then
+        self._examiner: Examiner | None = None
+        self._examination: Examination | None = None  # that waits for an answer
         if isinstance(own, _ToldContext) and isinstance(self._object, _ToldObject):
             self._object.handshake = self.handshake
-            self._object.own = own
-            self._object.shown = []
-        self.held = False  #: whether the end of the handshake is kept from the client
-        self.refused = False  #: whether the client has been sent away
-        self.established = False  #: whether the handshake is over
-        self.ended = False  #: whether the client has ended its side with a close_notify
-        self.problem = ""  #: why there will be nothing more, where it was not that
+            if own.verify_mode != ssl.CERT_NONE:
+                self._examiner = own.settings.examiner
+        self.established = False  #: whether the handshake is over, and well
+        self.ended = False  #: whether there is nothing more to come from the client
+        self.problem = ""  #: why there will be nothing more, where the client did not say so
         self._distrust_code = 0
         self.distrust = ""  #: what is wrong with the client's certificate, where it was that
 
+    # The handshake
+
+    def feed(self, data: bytes) -> None:
+        """Take records of the handshake."""
+        self._incoming.write(data)
+
+    @property
+    def fed(self) -> bool:
+        """Whether there are records that the handshake has not seen yet."""
+        return self._incoming.pending > 0
+
+    @property
+    def examined(self) -> bool:
+        """Whether the handshake waits for what is decided on a certificate, the last that it has told of."""
+        return self._examination is not None
+
+    def shake(self, *, taken: bool = True) -> None:
+        """Go on with the handshake, as far as possible. ``taken`` is the answer, if it waits for one. Never raises."""
+        try:
+            check = self._go_on(taken)
+            if check is not None:
+                self.handshake.steps.append(check)
+            else:
+                self.established = True
+                self.handshake.succeeded()
+        except ssl.SSLWantReadError:
+            self.handshake.waits()
+        except ssl.SSLError as error:
+            self._fails(error)
+        except RuntimeError as error:  # there is no thread to be had
+            self.problem = str(error)
+            self.handshake.failed(self.problem)
+
+    def _go_on(self, taken: bool) -> Check | None:
+        if self._examiner is None:
+            self._object.do_handshake()
+            return None
+        # While it waits, OpenSSL is in the middle of something: nothing may be asked of _object.
+        examination, self._examination = self._examination or self._examiner.begin(self._object.do_handshake), None
+        check = examination.go_on(taken)
+        if check is not None:
+            self._examination = examination
+        return check
+
+    def decide(self, *, taken: bool) -> None:
+        """Say what becomes of the client, after a check that was told of."""
+        if self.examined:
+            self.shake(taken=taken)
+        elif not taken:  # OpenSSL could not be told in time: all is decided
+            steps = self.handshake.steps
+            while steps and isinstance(steps[0], Check):
+                steps.popleft()
+            if not self.problem:
+                self.established = False
+                self.problem = "certificate verify failed"
+                self._outgoing.read()
+                steps.clear()
+                steps += ("info", "accept", "exit", "error"), ("error", self.problem)
+
+    def abandon(self) -> None:
+        """Let go of a handshake that waits for an answer: it gets one, so that it ends."""
+        if self.examined:
+            while self.examined:
+                self.shake(taken=False)
+            self._outgoing.read()
+
+    # What is said
+
     def decrypt(self, data: bytes) -> bytes:
-        """Take records; return what was in them. Goes on with the handshake meanwhile. Never raises."""
+        """Take records, once there is a connection; return what was in them. Never raises."""
         found = []
         try:
             self._incoming.write(data)
-            if not self.established:
-                self._object.do_handshake()
-                self.established = True
-                self.handshake.succeeded()
             while self._incoming.pending or self._object.pending():  # else reading would only raise, which is slow
                 chunk = self._object.read(65_536)
                 if not chunk:
@@ -263,24 +338,31 @@ class Stage:
                     break
                 found.append(chunk)
         except ssl.SSLWantReadError:
-            self.handshake.waits()
+            pass
         except ssl.SSLZeroReturnError:
             self.ended = True
         except ssl.SSLError as error:
-            self.problem = _words(error)
-            self.distrust = getattr(error, "verify_message", "")
-            self._distrust_code = getattr(error, "verify_code", 0)
-            self.handshake.failed(self.problem)
+            self._fails(error)
         return b"".join(found)
 
     def end(self) -> None:
-        """Take the end of the client's side, in the middle of a handshake."""
+        """Take the end of the client's side, where the client has not said that there is nothing more to come."""
         self._incoming.write_eof()
         try:
-            self._object.do_handshake()
+            if self.established:
+                self._object.read(1)
+            else:
+                self._object.do_handshake()
         except ssl.SSLError as error:
             self.handshake.failed(_words(error))
+        self.ended = True
         self._outgoing.read()  # an alert, which nobody waits for
+
+    def _fails(self, error: ssl.SSLError) -> None:
+        self.problem = _words(error)
+        self.distrust = getattr(error, "verify_message", "")
+        self._distrust_code = getattr(error, "verify_code", 0)
+        self.handshake.failed(self.problem)
 
     def encrypt(self, data: bytes, *, last: bool) -> bytes:
         """Return all that is to be sent, ``data`` at its end; after the ``last`` comes a close_notify."""
@@ -301,26 +383,10 @@ class Stage:
         cipher, _, bits = self._object.cipher() or ("", "", 0)
         return TlsFacts(self._object.version() or "", cipher, bits, self._object.getpeercert() or None)
 
-    def refuse(self, code: int) -> str:
-        """Send the client away after its handshake, for what is wrong with its certificate by OpenSSL's number.
-
-        Returns the alert that says so; empty under TLS 1.3, where only OpenSSL itself could send one, and has not.
-        """
-        self._outgoing.read()  # the end of the handshake, and tickets to come back with
-        self._notified = True
-        self.refused = True
-        if self._object.version() == "TLSv1.3":
-            return ""
-        alert = alert_for(code)
-        self._clear = bytes((21, 3, 3, 0, 2, 2, alert))  # RFC 5246, 7.2: fatal; in the clear, as all it has had so far
-        return alert_text(alert)
-
     def checks(self) -> list[Check]:
-        """Return what has been found in checking the client's certificates."""
-        if isinstance(self._object, _ToldObject):
-            own = self._object.own
-            if own.settings.judge is not None:
-                return own.settings.judge(self._object.shown, own.security_level)
+        """Return OpenSSL's verdict on the client's certificates; nothing where it has told of each check already."""
+        if self._examiner is not None:
+            return []
         chain = None
         with contextlib.suppress(AttributeError, ValueError):  # not a public name before Python 3.13
             chain = self._object._sslobj.get_verified_chain()  # type: ignore[attr-defined]
@@ -367,10 +433,6 @@ def _in_hexadecimal(character: str) -> str:
     return "".join(f"\\{octet:02X}" for octet in character.encode())
 
 
-#: What there is to report of a handshake.
-_Reports: TypeAlias = deque[Step | Check]
-
-
 class EncryptedSession(Session):
     """A session under TLS."""
 
@@ -380,24 +442,36 @@ class EncryptedSession(Session):
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client: records, of the handshake first."""
-        stage = self._stage
-        if self._closed or stage.refused:
+        if self._closed:
             return
+        if self._stage.established:
+            self._take(data)
+        else:
+            self._stage.feed(data)
+            if self._open is None:
+                self._go_on()
+
+    def _take(self, data: bytes) -> None:
+        """Take records that come after the handshake."""
+        stage = self._stage
         text = stage.decrypt(data)
-        if self.tls is None and stage.established:
-            self._agreed()
-        if text and not stage.refused:
+        if text:
             super().receive(text)
         if stage.problem:
-            self._broken(stage.problem)
+            self._broken()
         elif stage.ended:
             self.receive_eof()
             if self._open is None and not self.events:
                 self._client_left()
+        elif stage.handshake.steps and self._open is None and not self._closed:
+            self._tell()
 
     def overhear(self, data: bytes) -> bytes:
         """Take bytes from the client that a script has read by itself; return the first line of what was said, or its beginning.
         What was said behind it in one go waits to be handled as ever."""
+        if not self._stage.established:
+            self.receive(data)
+            return b""
         first, newline, rest = self._stage.decrypt(data).partition(b"\n")
         if rest:
             super().receive(rest)
@@ -406,80 +480,99 @@ class EncryptedSession(Session):
     def receive_eof(self) -> None:
         """Take the end of the client's side."""
         super().receive_eof()
-        stage = self._stage
-        if not stage.established and not stage.problem:
-            stage.end()
-            self._broken("the client left")
+        if self._open is None and not self._stage.established and not self._closed:
+            self._go_on()
 
-    def _agreed(self) -> None:
-        """The handshake is over, and well."""
+    @property
+    def _told(self) -> bool:
+        """Whether somebody listens to what there is to tell of the connection."""
+        return self._stage.told and "tls" in self.config.ask
+
+    def _client_left(self) -> None:
         stage = self._stage
-        self.tls = stage.facts()
-        bad = [check for check in stage.checks() if check.code] if self._open is not None and "tls" in self.config.ask else []
-        if bad:  # and nobody can be asked now
-            stage.refuse(bad[0].code)
-            stage.problem, stage.distrust = "certificate verify failed", bad[0].text
-            stage.held = True
+        if self._told and not stage.ended:
+            stage.end()
+        if self._told and stage.handshake.steps:
+            self._tell()
         else:
+            super()._client_left()
+
+    def _go_on(self) -> None:
+        """Go on with what has come: all is told so far."""
+        stage = self._stage
+        if stage.problem:
+            self._broken()
+        elif stage.established:
+            if self.tls is None:
+                self.tls = stage.facts()
+            if not stage.ended:
+                self._take(b"")
+        elif stage.fed:
+            stage.shake()
+            self._tell()
+        elif self._eof:
+            stage.end()
+            stage.problem = "the client left"
             self._tell()
 
-    def _broken(self, reason: str) -> None:
+    def _broken(self) -> None:
         """End a session whose client cannot be understood any more. Behind an open question it ends by itself."""
+        stage = self._stage
         self._eof = True
         if self._open is not None or self._closed:
             return
-        what = "connection" if self._stage.established else "handshake"
-        why = f"{reason}: {self._stage.distrust}" if self._stage.distrust else reason
-        if "tls" not in self.config.ask:  # else it is for those who are told to log it
+        if not self._told:  # else it is for those who are told to log it
+            what = "connection" if stage.established else "handshake"
+            why = f"{stage.problem}: {stage.distrust}" if stage.distrust else stage.problem
             self.log("error", f"TLS {what} with {self.client}:{self.port} failed: {why}")
-        if self._stage.established:
-            self.close("TLS failure")
-        else:
-            self._tell(over=True)
-
-    def _tell(self, *, over: bool = False) -> None:
-        """Report a handshake, where somebody listens; then go on, or close where it is all over."""
-        reports: _Reports = deque()
-        if "tls" in self.config.ask and self._open is None:
-            for step in self._stage.handshake.steps:
-                reports += self._stage.checks() if step == VERIFY else (step,)
-            self._stage.held = not over
-        self._report(reports, over)
-
-    def _report(self, reports: _Reports, over: bool) -> None:
-        if not reports:
-            self._stage.held = False
-            if over:
-                self.close("TLS failure")
+        elif stage.handshake.steps:
+            self._tell()
             return
-        report = reports.popleft()
-        go_on = partial(self._report, reports, over)
-        if isinstance(report, Check):
-            details = report.depth, report.certificate, 0 if report.code else 1, report.text
-            self.ask(TlsReport("verify", self.name, details), b"", go_on, partial(self._distrusted, reports, over, report.code))
-        else:
-            option, *words = report
-            self.ask(TlsReport(option, self.name, tuple(words)), b"", go_on, lambda _refusal: go_on())
+        self.close("TLS failure")
 
-    def _distrusted(self, reports: _Reports, over: bool, code: int, _refusal: Refuse) -> None:
-        """Somebody does not like the client's certificate, and hears no more of it."""
-        if over:  # neither does OpenSSL
-            while reports and isinstance(reports[0], Check):
-                reports.popleft()
-        else:
-            self.out.clear()
-            reports = deque()
-            if alert := self._stage.refuse(code):
-                reports.append(("info", "alert", "write", alert))
-            reports += ("info", "accept", "exit", "error"), ("error", "certificate verify failed")
-        self._report(reports, over=True)
+    def _tell(self) -> None:
+        """Report what has happened, one step after the other, where somebody listens; then go on."""
+        stage = self._stage
+        steps = stage.handshake.steps
+        while steps:
+            step = steps.popleft()
+            if step == VERIFY:
+                steps.extendleft(reversed(stage.checks()))
+            elif isinstance(step, Check):
+                if self._told:
+                    details = step.depth, step.certificate, 0 if step.code else 1, step.text
+                    self._report("verify", details, self._decide)
+                    return
+                stage.decide(taken=not step.code)
+            elif self._told:
+                option, *words = step
+                self._report(option, tuple(words), lambda _taken: self._tell())
+                return
+        self._go_on()
+
+    def _report(self, option: str, details: tuple[int | str | dict[str, str], ...], then: Callable[[bool], None]) -> None:
+        self.ask(TlsReport(option, self.name, details), b"", partial(then, True), lambda _refusal: then(False))
+
+    def _decide(self, taken: bool) -> None:
+        """Somebody has said what becomes of the client's certificate."""
+        self._stage.decide(taken=taken)
+        self._tell()
+
+    def shut_down(self) -> None:
+        """End the session: the server goes away. An open question is dropped."""
+        super().shut_down()
+        self._stage.abandon()
+
+    def drop(self) -> None:
+        """Let go of the session: the connection is gone."""
+        if self._stage.examined:
+            self._open = None
+            self._closed = True
+        self._stage.abandon()
 
     def take_output(self) -> bytes:
         """Return the records since the last call. What is said in the course of the handshake waits for its end."""
-        stage = self._stage
-        if stage.held:
-            return b""
-        return stage.encrypt(super().take_output() if stage.established else b"", last=self._closed)
+        return self._stage.encrypt(super().take_output() if self.tls is not None else b"", last=self._closed)
 
     @property
     def acceptance(self) -> bytes:
@@ -489,3 +582,5 @@ class EncryptedSession(Session):
     def answer(self, verdict: Verdict, *, replied: bool = False) -> None:
         """Answer the open question. No driver can have replied already."""
         super().answer(verdict)
+        if self._open is None and not self._closed and not self._stage.established:
+            self._go_on()

@@ -1,134 +1,56 @@
-"""The asyncio driver: a protocol per connection, in the user's own event loop.
+"""The asyncio driver: the sockets of a server in the user's own event loop.
 
-Nothing is awaited per command. A task is made only for a callback that returned something to await; until that is done the
-session waits, and nothing more is read from its client.
+The event loop has one descriptor to wait for, the poller's; when that is ready, all sockets that are have their turn at once, by
+the code that a server with a thread of its own uses. So asyncio has nothing to do per connection, and nothing is awaited per
+command. A task is made only for a callback that returned something to await; until that is done the session waits, and nothing
+more is read from its client.
 """
 
 import asyncio
 import concurrent.futures
-import socket
-from collections.abc import Awaitable
-from typing import Any, cast
+import selectors
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 from pysmtpd.callbacks import refusal
 from pysmtpd.core import Verdict
-from pysmtpd.drivers.conversation import BACKLOG, READ_SIZE, SWEEP, YES, Conversation, Service
+from pysmtpd.drivers.conversation import SWEEP, YES, Service
+from pysmtpd.drivers.sockets import READ, Connection, SelectorPoller, Sockets, Waker, new_poller
 
 
-class Connection(Conversation, asyncio.BufferedProtocol):
-    """One connection.
+class AwaitingConnection(Connection):
+    """One connection, whose callbacks may return something to await."""
 
-    Arguments:
-        hub: what it shares with the others.
-    """
+    __slots__ = ("_waiting",)
 
-    __slots__ = ("_at_end", "_hub", "_stuck", "_transport", "_waiting")
+    _sockets: "Hub"
+    _waiting: "asyncio.Future[Any] | None"
 
-    def __init__(self, hub: "Hub") -> None:
-        super().__init__(hub.service)
-        self._hub = hub
-        self._at_end = False  # the client has ended its side
-        self._stuck = False  # the client does not read its replies
-        self._waiting: asyncio.Future[Any] | None = None  # for a callback
-        self._transport: asyncio.Transport
+    def __init__(self, sockets: Sockets, connected: Any, peer: Any) -> None:
+        self._waiting = None  # before the session begins: there may be a callback for that
+        super().__init__(sockets, connected, peer)
 
-    # What asyncio tells
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected: greet it."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
-        self._hub.came()
-        self.begin(transport.get_extra_info("peername"), self._hub.time())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        self.closing = True
-        self.service.live.pop(self, None)
-        self._hub.gone()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Say where to put what comes."""
-        return self._hub.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Bytes have come."""
-        if not self.closing:
-            self.heard = self._hub.time()
-            self.take(bytes(self._hub.buffer[:nbytes]))
-
-    def eof_received(self) -> bool:
-        """The client has ended its side; what it asked for is still answered, then the session closes the connection."""
-        self._at_end = True
-        if not self.closing:
-            self.take_end()
-        else:
-            self._transport.close()
-        return True
-
-    def pause_writing(self) -> None:
-        """The client does not read its replies: read no more of its commands until it does."""
-        self._stuck = True
-        self._watch()
-
-    def resume_writing(self) -> None:
-        """The client has read its replies."""
-        self._stuck = False
-        self.heard = self._hub.time()
-        self._watch()
-
-    # What the conversation needs
-
-    def write(self, data: bytes) -> None:
-        """Send replies; the transport keeps what does not go at once."""
-        transport = self._transport
-        transport.write(data)
-        if transport.is_closing():
-            self.closing = True
-
-    def finish(self) -> None:
-        """Close the connection once everything written has gone out, and the client, having seen it, ends its side."""
-        self.heard = self._hub.time()
-        if self._at_end or not self._transport.can_write_eof():
-            self._transport.close()
-            return
-        try:
-            self._transport.write_eof()
-        except OSError:  # the client is gone
-            self.abort()
-        else:
-            self._watch()
-
-    def abort(self) -> None:
-        """Break the connection off, now."""
-        self.closing = True
+    def let_go(self) -> None:
+        """Close the socket; nobody waits for a callback any more."""
+        super().let_go()
         if self._waiting is not None:
             self._waiting.cancel()
-        self._transport.abort()
-
-    def _watch(self) -> None:
-        """Read what comes while that makes sense: while there is something to send, nothing is read."""
-        transport = self._transport
-        if transport.is_closing() or self._at_end:
-            return
-        wanted = not self._stuck and (self.closing or self.session.wants_input)
-        if wanted != transport.is_reading():
-            if wanted:
-                transport.resume_reading()
-            else:
-                transport.pause_reading()
 
     def wait_for(self, result: object) -> Verdict | None:
         """Wait for what can be awaited, and for a ``concurrent.futures.Future``; take anything else for a yes."""
+        loop = self._sockets.loop
         if isinstance(result, concurrent.futures.Future):
-            result = asyncio.wrap_future(result, loop=self._hub.loop)
+            result = asyncio.wrap_future(result, loop=loop)
         if not isinstance(result, Awaitable):
             return YES
-        self._waiting = self._hub.loop.create_task(_outcome(result))
-        self._waiting.add_done_callback(self._resume)
+        self._waiting = loop.create_task(_outcome(result))
+        self._waiting.add_done_callback(self._awaited)
         self._watch()
         return None
 
-    def _resume(self, task: "asyncio.Future[Verdict]") -> None:
+    def _awaited(self, task: "asyncio.Future[Verdict]") -> None:
         self._waiting = None
         if not task.cancelled():
             self.answered(task.result())
@@ -149,70 +71,133 @@ async def _outcome(result: Awaitable[object]) -> Verdict:
     return YES
 
 
-class Hub:
-    """What the connections of one server share in an event loop.
+class Hub(Sockets):
+    """The sockets of one server in an event loop.
 
     Arguments:
         service: options, log and live connections.
         loop: the event loop, to be used from its own thread only.
     """
 
+    connection = AwaitingConnection
+
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
-        self.service = service
+        super().__init__(service, new_poller())
         self.loop = loop
-        self.time = loop.time
-        self.buffer = memoryview(bytearray(READ_SIZE))  #: where bytes are received: emptied before the next socket is read
-        self._servers: dict[socket.socket, asyncio.Server] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._empty: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = loop.create_future()
+        try:
+            loop.add_reader(self.poller.fileno(), self._ready)
+        except NotImplementedError:
+            self.poller.close()
+            self.poller = Scout(selectors.DefaultSelector(), loop, self.handle)
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Accept connections on a listening socket from now on."""
-        listener.setblocking(False)
-        local = listener.family not in (socket.AF_INET, socket.AF_INET6)
-        create = self.loop.create_unix_server if local else self.loop.create_server
-        self._servers[listener] = await create(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+    def call(self, function: Callable[[], None]) -> None:
+        """Have something done in the event loop. May be called from any thread."""
+        self.loop.call_soon_threadsafe(function)
 
-    def release(self, listener: socket.socket) -> None:
-        """Close a listening socket; connections stay."""
-        server = self._servers.pop(listener, None)
-        if server is not None:
-            server.close()
+    def handle(self, events: list[tuple[int, int]]) -> None:
+        """Do what the poller says is due. From now on, look who is idle, while there is anybody."""
+        super().handle(events)
+        if self._timer is None and (self.service.live or self.paused):
+            self._timer = self.loop.call_later(SWEEP, self._sweep)
 
     async def close(self) -> None:
         """End: listeners and live sessions. Callbacks that are being awaited are cancelled."""
-        for listener in list(self._servers):
-            self.release(listener)
-        try:
-            self.service.say_goodbye()
-            await asyncio.sleep(0)  # what was written goes out
-            self.service.abort()
-            if self.service.live:
-                self._empty = self.loop.create_future()
-                await self._empty
-        finally:
-            if not self._ended.done():
-                self._ended.set_result(None)
+        if self._ended.done():
+            return
+        self._ended.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+        with suppress(NotImplementedError):
+            self.loop.remove_reader(self.poller.fileno())
+        self.end()
+        await asyncio.sleep(0)  # who has been cancelled hears of it
 
     async def ended(self) -> None:
         """Wait until the hub has been closed."""
         await asyncio.shield(self._ended)
 
-    def came(self) -> None:
-        """A connection has come: from now on, look whether it is idle."""
-        if self._timer is None:
-            self._timer = self.loop.call_later(SWEEP, self._sweep)
-
-    def gone(self) -> None:
-        """A connection has gone."""
-        if self.service.live:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+    def _ready(self) -> None:
+        """Somebody is ready. A client that is alone is nearly always who: to ask the poller would be one system call more."""
+        live = self.service.live
+        if len(live) == 1:
+            (only,) = live
+            if isinstance(only, Connection) and only.is_heard:
+                self.handle([(only.descriptor, READ)])
+                if only.heard == self.now:
+                    return
+        self.handle(self.poller.poll(0))
 
     def _sweep(self) -> None:
-        self._timer = self.loop.call_later(self.service.sweep(self.time()), self._sweep)
+        self._timer = None
+        pause = self.service.sweep(self.loop.time())
+        self.resume_accepting()
+        if self.service.live or self.paused:
+            self._timer = self.loop.call_later(pause, self._sweep)
+
+
+class Scout(SelectorPoller):
+    """A poller with a thread that waits, for event loops that cannot wait for its descriptor: the one of Windows is such.
+
+    Arguments:
+        selector: what waits.
+        loop: the event loop.
+        handle: called there with who is ready for what; meanwhile the thread does nothing.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, loop: asyncio.AbstractEventLoop, handle: Callable[[list[tuple[int, int]]], None]
+    ) -> None:
+        super().__init__(selector)
+        self._loop = loop
+        self._handle = handle
+        self._handled = threading.Event()
+        self._ending = False
+        self._waker = Waker(lambda: None)
+        super().register(self._waker.descriptor, 1)
+        threading.Thread(target=self._run, name="pysmtpd", daemon=True).start()
+
+    def register(self, descriptor: int, events: int) -> None:
+        """Watch a descriptor from now on."""
+        super().register(descriptor, events)
+        self._waker.wake()
+
+    def unregister(self, descriptor: int) -> None:
+        """Watch it no longer."""
+        super().unregister(descriptor)
+        self._waker.wake()
+
+    def fileno(self) -> int:
+        """Raise NotImplementedError: its thread is who waits."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End the thread, which lets go of everything."""
+        self._ending = True
+        self._handled.set()
+        self._waker.wake()
+
+    def _run(self) -> None:
+        while not self._ending:
+            ready = dict(self.poll(None))
+            if ready.pop(self._waker.descriptor, 0):
+                self._waker.ready(0)
+            if not ready:
+                continue
+            self._handled.clear()
+            try:
+                self._loop.call_soon_threadsafe(self._hand_over, list(ready.items()))
+            except RuntimeError:  # the event loop has been closed
+                break
+            if not self._ending:
+                self._handled.wait()
+        super().close()
+        self._waker.close()
+
+    def _hand_over(self, ready: list[tuple[int, int]]) -> None:
+        try:
+            if not self._ending:
+                self._handle(ready)
+        finally:
+            self._handled.set()

@@ -1,6 +1,6 @@
 """What a driver for Python does with one session: the loop that :mod:`pysmtpd.core` writes down. No bytes are moved here.
 
-The drivers ``selector`` and ``aio`` each have a subclass of :class:`Conversation`. It tells what the client sent
+The drivers ``selector`` and ``aio`` have subclasses of :class:`Conversation`. Such a one tells what the client sent
 (:meth:`~Conversation.take`, :meth:`~Conversation.take_end`), and does what only it can: write, finish, abort, and wait for a
 callback that has not answered yet.
 """

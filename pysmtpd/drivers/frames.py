@@ -18,7 +18,7 @@ OPEN: Final = 1  # client, port, channel; "adopted" where the script has greeted
 RECEIVE: Final = 2  # bytes from the client
 END: Final = 3
 REFUSE: Final = 4  # Tcl return code, result, errorCode: what the callback ended with
-ACCEPT: Final = 9  # the callback returned, and the client has the reply that came with the question
+ACCEPT: Final = 9  # the callback returned, and the client has the reply that came with the question; "1": and those behind it
 FORGET: Final = 5
 ASSIGN: Final = 6  # name, values
 CONFIGURE: Final = 7  # settings; answered by RESULT
@@ -34,7 +34,9 @@ CATCH_UP: Final = 15  # octets of replies that the client has already, standing 
 # To Tcl.
 WRITE: Final = 16  # reply bytes
 LOG: Final = 17  # a Tcl list: level, text
-ASK: Final = 18  # a Tcl list: kind, changes of the state, reply to a yes, whether more replies follow, standing after it, address
+ASK: Final = (
+    18  # a Tcl list: kind, changes of the state, reply to a yes, whether more follow, standing then, those if known, address
+)
 ASK_DELIVER: Final = 19  # length and a Tcl list as before but for the address; the message's text
 HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being put first
 CLOSE: Final = 20

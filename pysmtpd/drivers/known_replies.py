@@ -7,6 +7,9 @@ and before anybody looks at the session, or changes the settings; it then says a
 Every entry is the engine's own experience: it replied so, and nothing else happened. Tcl knows no SMTP.
 
 A line is put into the table when it has come twice. There is an end to what is kept, whatever clients send.
+
+Of commands that have come behind a message, in one go, Tcl is told the replies with the question for that, where they have come
+before in the same standing: so the client has them as soon as the script's callback returns.
 """
 
 import re
@@ -18,8 +21,10 @@ from pysmtpd.core.data import Body
 if TYPE_CHECKING:
     from pysmtpd.drivers.tcl import Live
 
-#: Standings, lines noted, and lines told at most.
+#: Standings, lines noted, lines told, and replies to what came behind a message, at most.
 CAPACITY: Final = 1_000
+#: Octets of commands behind a message.
+_LONGEST: Final = 1_024
 #: One line, with nothing in it that would look different in Tcl.
 _LINE: Final = re.compile(rb"[ -~]{1,510}\r\n")
 
@@ -32,12 +37,14 @@ class KnownReplies:
         self._standings: dict[tuple[object, ...], int] = {}
         self._noted: set[tuple[int, bytes]] = set()
         self._told: set[tuple[int, bytes]] = set()
+        self._behind: dict[tuple[int, bytes], bytes] = {}
 
     def forget(self) -> None:
         """The settings are others from now on. No number is ever used again."""
         self._standings.clear()
         self._noted.clear()
         self._told.clear()
+        self._behind.clear()
 
     def settle(self, live: "Live") -> int:
         """Note what standing a session has now that what came has been handled, all but replies said; return its number."""
@@ -59,6 +66,17 @@ class KnownReplies:
             return None
         line = data[data.rfind(b"\n", 0, -1) + 1 :] if foretold else data
         return (before, line, reply, live.standing) if self.is_new(before, line, live.session, live.standing) else None
+
+    def replies_behind(self, standing: int, data: bytes) -> bytes:
+        """Return the replies to commands that have come behind a message, once that has been accepted; nothing if not known."""
+        return self._behind.get((standing, data), b"")
+
+    def note_behind(self, standing: int, data: bytes, replies: bytes) -> None:
+        """Note the replies to commands that had come behind a message, which was all that happened then."""
+        if standing and replies and len(data) <= _LONGEST and data.endswith(b"\n"):
+            if len(self._behind) >= CAPACITY:
+                self._behind.clear()
+            self._behind[standing, data] = replies
 
     def number(self, standing: tuple[object, ...] | None) -> int:
         """Return the number of a standing; 0 for none."""

@@ -78,7 +78,7 @@ class Child:
         if operation == frames.RECEIVE:
             self._receive(number, live, payload)
         elif operation == frames.ACCEPT:
-            self._accept(number)
+            self._accept(number, live, replied_behind=payload == b"1")
         elif operation == frames.CATCH_UP:
             foretold, standing = frames.PAIR.unpack_from(payload)
             if live is not None:
@@ -101,11 +101,23 @@ class Child:
         if len(data) >= LARGE_CHUNK:
             self.send(frames.TAKEN, number, b"")
 
-    def _accept(self, number: int) -> None:
-        """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now."""
-        live = self._engine.sessions.get(number)
-        self._come_to(number, live, self._engine.accept(number, replied=True))
-        if live is not None and live.holds and live.session.question is None and number in self._engine.sessions:
+    def _accept(self, number: int, live: Live | None, *, replied_behind: bool) -> None:
+        """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now.
+        If ``replied_behind``, it has those, too."""
+        if live is None:
+            return
+        behind, live.behind = live.behind, None
+        new = behind is not None and not behind[2] and live.session.input == behind[1]
+        if behind is not None and replied_behind:
+            live.foretold = len(behind[2])
+            live.holds = False
+        outcome = self._engine.accept(number, replied=True)
+        self._come_to(number, live, outcome)
+        if new and behind is not None and not live.session.has_input and type(outcome) is list and len(outcome) == 2:
+            action, replies = outcome
+            if action == "write":  # and that is all
+                self._known.note_behind(*behind[:2], replies)
+        if live.holds and live.session.question is None and number in self._engine.sessions:
             live.holds = False
             self.send(frames.WRITE, number, b"")
 
@@ -213,11 +225,20 @@ class Child:
         """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
         kind, changes, value = question
         live = self._engine.sessions[number]
-        more = live.session.has_input
-        live.holds = live.holds or more
-        acceptance = live.session.acceptance.decode("ascii")
-        standing = 0 if more else self._known.number(live.session.standing_once_delivered)
-        head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing}"
+        session = live.session
+        acceptance = session.acceptance.decode("ascii")
+        standing = self._known.number(session.standing_once_delivered)
+        behind = ""
+        more = session.has_input
+        if more:
+            live.holds = True
+            if standing:
+                commands = session.input
+                replies = self._known.replies_behind(standing, commands)
+                live.behind = standing, commands, replies
+                behind = replies.decode("ascii")
+                standing = 0
+        head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing} {list_element(behind)}"
         if isinstance(value, bytes):
             header = list_octets(head)
             self.send(frames.ASK_DELIVER, number, len(header).to_bytes(4) + header + value)

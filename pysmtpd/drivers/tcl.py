@@ -111,7 +111,7 @@ class TclEngine:
         self._asked_in_python: set[str] = set()
         self._handles: dict[str, Callback] = {"mime": self._mime, "inbox": self._inbox_command, "hand": self._by_hand}
         self._handles["acceptance"] = self._acceptance
-        self._tls: tuple[object, ...] = ({}, {}, False, True)
+        self._tls: tuple[object, ...] = ({}, {}, False)
         self._parts: Mime | None = None
         self._inbox: TclInbox | None = None
         self._hand: Hand | None = None
@@ -209,26 +209,22 @@ class TclEngine:
         }
         self._scripted = {option for option, words in prefixes.items() if words and option not in self._configured}
         self._choose_callbacks()
-        # Who only logs forgives nothing; and without anybody, the stock package takes each certificate that it does not require.
-        told = "command" in self._scripted
-        forgiving = prefixes["command"] == ["tcl"] if told else tls.get("require") != "1"
-        self._use_tls(tls, own_tls, told=told, forgiving=forgiving)
+        self._use_tls(tls, own_tls, told="command" in self._scripted)
 
-    def _use_tls(self, stock: dict[str, str], own: dict[str, Any], *, told: bool, forgiving: bool) -> None:
+    def _use_tls(self, stock: dict[str, str], own: dict[str, Any], *, told: bool) -> None:
         """Serve with these options of Tcl's tls package, and ours. Raises ConfigurationError naming the file that is wrong."""
-        if told:
-            stock.setdefault("request", "1")  # as the tls package does; without anybody who is told, nobody would notice
-        if (stock, own, told, forgiving) == self._tls:
+        if (stock, own, told) == self._tls:
             return
         values: dict[str, Any] = {name: value == "1" if name in _TLS_FLAGS else value for name, value in stock.items()}
+        values.setdefault("request", True)  # as the tls package does
         # As in the stock package, half a certificate is none: STARTTLS is then answered 454.
         if not own and not (stock.get("certfile") and stock.get("keyfile")):
             self.config.use_tls(None)
         else:
             # With -usetls, the script's own lists say whether STARTTLS is offered.
-            options = TlsOptions(told=told, forgiving=forgiving).changed({**values, **own})
+            options = TlsOptions(told=told, lenient=True).changed({**values, **own})
             options.put_into(self.config, offered=own.get("tls") == "starttls")
-        self._tls = stock, own, told, forgiving
+        self._tls = stock, own, told
 
     def option(self, name: str) -> tuple[str, ...]:
         """Return ``("ok", value)`` of an option of ours, or an error where there is none of the name."""
@@ -341,7 +337,9 @@ class TclEngine:
 
     def forget(self, key: Key) -> None:
         """The channel is gone."""
-        self.sessions.pop(key, None)
+        live = self.sessions.pop(key, None)
+        if live is not None:
+            live.session.drop()
 
     def accept(self, key: Key, *, replied: bool = False) -> Outcome:
         """A script's callback has returned; ``replied`` when the client has its reply, or Tcl holds it back."""
@@ -500,7 +498,7 @@ class TclEngine:
 class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "_told_of_ours", "foretold", "holds", "session", "standing", "turn", "unread")
+    __slots__ = ("_told", "_told_of_ours", "behind", "foretold", "holds", "session", "standing", "turn", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -508,6 +506,9 @@ class Live:
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
         self.standing = 0  #: its standing by the table of known replies; 0 where that says nothing of it
         self.turn = 0  #: counts what has come for it, where there is such a table
+        self.behind: tuple[int, bytes, bytes] | None = (
+            None  #: what came behind a message: its standing then, the bytes, the replies
+        )
         self.foretold = 0  #: octets of the replies to come that the client has already
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
         self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())

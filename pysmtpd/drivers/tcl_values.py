@@ -17,9 +17,9 @@ _UNFIT_FOR_BRACES = re.compile(r"[^\x00-\[\]-z|~-\xff]")
 
 def list_element(text: str) -> str:
     """Return ``text`` quoted as one element of a Tcl list: in braces where these do, else with backslashes, which always do."""
-    if _PLAIN.match(text):
+    if text.isalnum() or _PLAIN.match(text):
         return text
-    if not _UNFIT_FOR_BRACES.search(text):
+    if "{" not in text and "}" not in text and "\\" not in text and (text.isascii() or not _UNFIT_FOR_BRACES.search(text)):
         return "{" + text + "}"
     return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], "\\" + match[0]), text)
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-from fuzz.target import check_replies
+from fuzz.target import check_replies, in_one_piece
 from pysmtpd.core import PROFILES, Accept, Close, Config, Log, Session
 
 TIME = "Tue, 24 Nov 2026 09:00:00 +0000"
@@ -28,7 +28,7 @@ class Driver:
     Arguments:
         settings: a Config.
         verdict: answers questions.
-        late: keep questions open until :meth:`settle`, as a callback does that takes its time.
+        late: keep questions open until :meth:`settle`, as a callback does that takes its time; or a function that says which.
     """
 
     def __init__(self, settings, verdict=accept, late=False):
@@ -47,10 +47,10 @@ class Driver:
             self.output += self.session.take_output()
             if event is None:
                 return
-            self.events.append(event)
+            self.events.append(in_one_piece(event))
             if isinstance(event, Log | Close):
                 continue
-            if self._late:
+            if self._late(event) if callable(self._late) else self._late:
                 self._open = event
                 assert self.session.next_event() is None, "an event while a question is open"
                 return

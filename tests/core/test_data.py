@@ -40,7 +40,7 @@ def test_dots_come_back_exactly(lines, size):
     body = CrlfBody(LIMIT)
     stream = stuffed(lines)
     assert collect(body, stream + b"QUIT\r\n", size) == len(stream)
-    assert body.take() == b"".join(line + b"\r\n" for line in lines)
+    assert b"".join(body.take()) == b"".join(line + b"\r\n" for line in lines)
 
 
 @settings(max_examples=400)
@@ -50,23 +50,23 @@ def test_dots_come_back_exactly_with_any_line_end(lines, size, ends):
     stream = stuffed(lines).replace(b"\r\n", ends)
     end = collect(body, stream + b"QUIT", size)
     assert stream[:end] in (stream, stream[:-1])  # an LF that is to come belongs to its CR
-    assert body.take() == b"".join(line + b"\n" for line in lines)
+    assert b"".join(body.take()) == b"".join(line + b"\n" for line in lines)
 
 
 def test_a_lone_leading_dot_goes_under_rfc5321_and_stays_in_the_stock_reading():
     strict, loose = CrlfBody(LIMIT), AnyNewlineBody(LIMIT)
     stream = b".a\r\nb\r\n.c\r\n.\r\n"
     assert collect(strict, stream, 100) == len(stream)
-    assert strict.take() == b"a\r\nb\r\nc\r\n"
+    assert b"".join(strict.take()) == b"a\r\nb\r\nc\r\n"
     assert collect(loose, stream, 100) == len(stream) - 1
-    assert loose.take() == b".a\nb\n.c\n"
+    assert b"".join(loose.take()) == b".a\nb\n.c\n"
 
 
 @pytest.mark.parametrize("kind", [CrlfBody, AnyNewlineBody])
 def test_an_empty_body(kind):
     body = kind(LIMIT)
     assert collect(body, b".\r\n", 1) > 0
-    assert body.take() == b""
+    assert b"".join(body.take()) == b""
 
 
 @pytest.mark.parametrize("kind", [CrlfBody, AnyNewlineBody])
@@ -75,7 +75,7 @@ def test_an_empty_body(kind):
 def test_chunks_do_not_matter(kind, stream, size):
     whole, chunked = kind(LIMIT), kind(LIMIT)
     assert collect(chunked, stream, size) == collect(whole, stream, 1000)
-    assert chunked.take() == whole.take() if collect(kind(LIMIT), stream, 1000) >= 0 else True
+    assert b"".join(chunked.take()) == b"".join(whole.take()) if collect(kind(LIMIT), stream, 1000) >= 0 else True
 
 
 def lines_one_by_one(stream, line_end):
@@ -90,12 +90,12 @@ def test_a_body_is_what_its_lines_are_one_by_one(stream, size):
     body = CrlfBody(LIMIT)
     lines = lines_one_by_one(stream, rb"\r\n")
     assert (collect(body, stream, size) >= 0) is (lines is not None)
-    assert lines is None or body.take() == b"".join(line.removeprefix(b".") + b"\r\n" for line in lines)
+    assert lines is None or b"".join(body.take()) == b"".join(line.removeprefix(b".") + b"\r\n" for line in lines)
 
     body = AnyNewlineBody(LIMIT)
     lines = lines_one_by_one(stream, rb"\r\n|\r|\n")
     assert (collect(body, stream, size) >= 0) is (lines is not None)
-    assert lines is None or body.take() == b"".join((line[1:] if line[:2] == b".." else line) + b"\n" for line in lines)
+    assert lines is None or b"".join(body.take()) == b"".join((line[1:] if line[:2] == b".." else line) + b"\n" for line in lines)
 
 
 @pytest.mark.parametrize("kind", [CrlfBody, AnyNewlineBody])
@@ -105,16 +105,16 @@ def test_over_the_limit_nothing_is_kept_and_the_end_is_found(kind):
         assert body.feed(b"x" * 100, 0) == -1
     assert body.oversize
     assert body.feed(b"\r\n.\r\n", 0) > 0
-    assert len(body.take()) < 1000
+    assert len(b"".join(body.take())) < 1000
 
 
 def test_a_message_as_text_and_as_lines():
-    crlf = Content("Return-Path: <a>\nX: é", b"one\r\ntwo\nthree\r\n", b"\r\n")
+    crlf = Content("Return-Path: <a>\nX: é", [b"one\r\ntw", b"o\nthree\r\n"], b"\r\n")
     assert crlf.text() == b"Return-Path: <a>\nX: \xe9\none\ntwo\nthree"
     assert crlf.lines() == ["Return-Path: <a>", "X: é", "one", "two", "three"]
-    assert Content("T: x", b"", b"\r\n").lines() == ["T: x"]
-    assert Content("T: x", b"\n", b"\n").lines() == ["T: x", ""]
-    assert Content("T: x", bytes(range(128, 256)) + b"\n", b"\n").lines()[1] == "".join(map(chr, range(128, 256)))
+    assert Content("T: x", [], b"\r\n").lines() == ["T: x"]
+    assert Content("T: x", [b"\n"], b"\n").lines() == ["T: x", ""]
+    assert Content("T: x", [bytes(range(128, 256)) + b"\n"], b"\n").lines()[1] == "".join(map(chr, range(128, 256)))
 
 
 @pytest.mark.parametrize("kind", [CrlfBody, AnyNewlineBody])

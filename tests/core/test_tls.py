@@ -4,6 +4,7 @@ import contextlib
 import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tclsh import environment
 from tls_client import TlsClient, client_context
 
 from pysmtpd.certificates import CA, CLIENT, EXPIRED, LOCALHOST, SELF_SIGNED
-from pysmtpd.client_certificates import Judge, load, trust
+from pysmtpd.client_certificates import Examiner
 from pysmtpd.core import Accept, Close, Deliver, Log, Refuse, TlsReport
 from pysmtpd.core.tls import TlsSettings, make_context
 
@@ -242,20 +243,24 @@ def test_replies_wait_for_a_callback_under_tls_too():
 # Client certificates, and who has the last word on them
 
 
-def judged(verdict, version="TLSv1_3", certificate=SELF_SIGNED, late=False, **options):
+def judged(verdict, version="TLSv1_3", certificate=SELF_SIGNED, late=False, piece=0, **options):
     """Return a driver and a client that shows a certificate; a verdict for each report of a check, by its status."""
 
     def answer(question):
-        return verdict(question.details[2]) if isinstance(question, TlsReport) and question.option == "verify" else Accept()
+        return verdict(question.details[2]) if is_check(question) else Accept()
 
-    options = {"told": True, "request": True, "cafile": CA, "judge": Judge(load(), CA), "trust": trust, **options}
+    options = {"told": True, "request": True, "cafile": CA, "examiner": Examiner(CA), **options}
     driver = Driver(settings(ask=(*EVERYTHING, "tls"), **options), verdict=answer)
     driver.feed(b"STARTTLS\r\n")
     driver._late = late
     context = client_context()
     context.maximum_version = ssl.TLSVersion[version]
     context.load_cert_chain(*certificate)
-    return driver, TlsClient(driver, context=context)
+    return driver, TlsClient(driver, piece, context)
+
+
+def is_check(question):
+    return isinstance(question, TlsReport) and question.option == "verify"
 
 
 def as_openssl_says(status):
@@ -276,94 +281,199 @@ def test_a_bad_certificate_may_be_forgiven(version):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 @pytest.mark.parametrize(
     ("certificate", "verdict", "alert"),
-    [(SELF_SIGNED, as_openssl_says, "unknown ca"), (EXPIRED, as_openssl_says, "unsupported certificate"),
-     (CLIENT, lambda _status: Refuse("no"), "internal error")],
+    [(SELF_SIGNED, as_openssl_says, "unknown.ca"), (EXPIRED, as_openssl_says, "unsupported.certificate"),
+     (CLIENT, lambda _status: Refuse("no"), "internal.error")],
 )  # fmt: skip
-def test_who_is_refused_under_tls_1_2_is_told_why_and_nothing_else(certificate, verdict, alert):
-    driver, client = judged(verdict, "TLSv1_2", certificate)
+def test_who_is_refused_is_told_why_and_nothing_else(version, certificate, verdict, alert):
+    driver, client = judged(verdict, version, certificate)
     with pytest.raises(ssl.SSLError, match=f"(?i)alert.{alert}"):
-        client.handshake()
+        client.handshake().tls.read(1)
     assert closed(driver) == ["TLS failure"]
-    assert [report for report in reports(driver) if report[0] == "error"] == [("error",)]
-
-
-def test_who_is_refused_under_tls_1_3_gets_nothing_not_even_a_ticket_to_come_back_with():
-    driver, client = judged(as_openssl_says)
-    client.handshake()
-    before = len(driver.output)
-    with pytest.raises(ssl.SSLWantReadError):
-        client.tls.read(1)
-    assert closed(driver) == ["TLS failure"]
-    client.send(b"EHLO again.example\r\n")
-    assert len(driver.output) == before
+    assert reports(driver)[-3][:2] == ("info", "write")
+    assert reports(driver)[-2:] == [("info", "exit", "error"), ("error",)]
     assert client.tls.session is None or not client.tls.session.has_ticket
+    before = len(driver.output)
+    driver.feed(b"EHLO again.example\r\n")
+    assert len(driver.output) == before
+
+
+def test_what_was_forgiven_first_is_not_the_reason():
+    """It is the second thing that is wrong with this certificate for which the client is refused."""
+    forgiving = iter([Accept(), Accept(), Refuse("no")])
+    _, client = judged(lambda _status: next(forgiving), "TLSv1_2", EXPIRED)
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert.certificate.expired"):
+        client.handshake()
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_nothing_is_said_before_the_last_answer(version):
-    driver, client = judged(lambda _status: Accept(), version, late=True)
-    with contextlib.suppress(AssertionError, ssl.SSLWantReadError):
+@pytest.mark.parametrize("piece", [0, 1])
+def test_the_handshake_stands_still_while_somebody_decides(version, piece):
+    driver, client = judged(lambda _status: Accept(), version, late=is_check, piece=piece)
+    with contextlib.suppress(AssertionError):
         client.handshake()
-        client.tls.write(b"NOOP\r\n")
-        client._carry()
+    assert is_check(driver.session.question)
     before = len(driver.output)
-    driver.feed(client.records())
+    if version == "TLSv1_3":
+        client.tls.write(b"NOOP\r\n")
+        driver.feed(client.records())
     assert len(driver.output) == before
     driver.settle()
-    assert len(driver.output) > before
     client.take_back()
     client.handshake()
     assert client.send(b"NOOP\r\n").startswith(b"250 ")
 
 
-def test_where_nobody_can_be_asked_a_bad_certificate_is_refused():
-    """The question about the host is still open: the client is in nobody's hands."""
-    options = {"told": True, "request": True, "cafile": CA, "judge": Judge(load(), CA), "trust": trust}
+def test_a_handshake_waits_for_what_was_asked_before():
+    """The host is still looked at when the client's records come, under implicit TLS."""
+    options = {"told": True, "request": True, "cafile": CA, "examiner": Examiner(CA)}
     driver = Driver(settings(ask=(*EVERYTHING, "tls"), implicit=True, **options), late=True)
     context = client_context()
-    context.load_cert_chain(*SELF_SIGNED)
-    client = TlsClient(driver, context=context).handshake()
-    before = len(driver.output)
-    client.tls.write(b"EHLO client.example\r\n" + MAIL + b"Hello\r\n.\r\n")
-    driver.feed(client.records())
+    context.load_cert_chain(*CLIENT)
+    client = TlsClient(driver, context=context)
+    with pytest.raises(AssertionError, match="nothing more"):
+        client.handshake()
+    assert driver.output == b""
+    assert driver.events[-1].kind == "host"
     driver.settle()
-    assert len(driver.output) == before
-    assert not delivered(driver)
-    assert len(closed(driver)) == 1
+    client.take_back()
+    with contextlib.suppress(AssertionError):
+        client.handshake()
+    driver.settle()
+    client.take_back()
+    assert client.handshake().read().startswith(b"220 ")
 
 
-def test_no_session_is_resumed_where_handshakes_are_told():
-    driver, client = judged(lambda _status: Accept(), "TLSv1_2")
-    session = client.handshake().tls.session
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("without", [0, ssl.OP_NO_TICKET])
+@pytest.mark.parametrize("examiner", [Examiner(CA), None])
+def test_no_session_is_resumed_where_handshakes_are_told(version, without, examiner):
+    driver, client = judged(lambda _status: Accept(), version, CLIENT, examiner=examiner)
+    context = client.tls.context
+    context.options |= without
+    client = TlsClient(driver, context=context)
+    client.handshake().read()
+    session = client.tls.session
+    assert session is not None
     again = Driver(driver.session.config, verdict=lambda _question: Accept())
     again.feed(b"STARTTLS\r\n")
-    client = TlsClient(again, context=client.tls.context)
+    client = TlsClient(again, context=context)
     client.tls.session = session
     assert not client.handshake().tls.session_reused
     assert "verify" in [report[0] for report in reports(again)]
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_without_forgiveness_openssl_refuses_by_itself(version):
-    driver, client = judged(lambda _status: Accept(), version, trust=None)
-    with pytest.raises(ssl.SSLError, match="(?i)unknown.ca"):
-        client.handshake().tls.read(1)
-    assert reports(driver)[-3:] == [
-        ("info", "write", "unknown CA"), ("info", "exit", "error"), ("error",),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_without_a_judge_the_verdict_of_openssl_is_told(version):
-    driver, client = judged(as_openssl_says, version, trust=None, judge=None)
+def test_where_openssl_decides_its_verdict_is_told(version):
+    driver, client = judged(lambda _status: Accept(), version, examiner=None)
     with pytest.raises(ssl.SSLError, match="(?i)unknown.ca"):
         client.handshake().tls.read(1)
     assert [report[2:] for report in reports(driver) if report[0] == "verify"] == [(0, "self-signed certificate")]
-    driver, client = judged(as_openssl_says, version, CLIENT, trust=None, judge=None)
+    assert reports(driver)[-3:] == [
+        ("info", "write", "unknown CA"), ("info", "exit", "error"), ("error",),
+    ]  # fmt: skip
+    driver, client = judged(as_openssl_says, version, CLIENT, examiner=None)
     assert client.handshake().send(b"NOOP\r\n").startswith(b"250 ")
     assert [report[2:] for report in reports(driver) if report[0] == "verify"] == [(1, ""), (1, "")]
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_where_openssl_decides_its_yes_may_still_become_a_no(version):
+    driver, client = judged(lambda _status: Refuse("no"), version, CLIENT, examiner=None)
+    with contextlib.suppress(AssertionError):
+        client.handshake()
+        client.tls.write(b"NOOP\r\n")
+        client.take_back()
+    assert closed(driver) == ["TLS failure"]
+    assert len([report for report in reports(driver) if report[0] == "verify"]) == 1
+    assert reports(driver)[-2:] == [("info", "exit", "error"), ("error",)]
+    assert b"250" not in client.read()
+
+
+def test_where_nobody_listens_any_more_openssls_verdict_counts():
+    for certificate, over in ((CLIENT, []), (SELF_SIGNED, ["TLS failure"])):
+        driver, client = judged(lambda _status: Accept(), "TLSv1_2", certificate)
+        driver.session.config.ask = frozenset(EVERYTHING)
+        with contextlib.suppress(ssl.SSLError):
+            client.handshake()
+        assert closed(driver) == over
+
+
+def handshakes():
+    """Return how many handshakes wait for an answer, in threads of their own."""
+    return sum(thread.name == "pysmtpd handshake" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("leave", ["drop", "shut_down"])
+def test_a_question_that_is_never_answered_keeps_no_thread(leave):
+    before = handshakes()
+    left = []
+    for number in range(50):
+        driver, client = judged(lambda _status: Accept(), ("TLSv1_2", "TLSv1_3")[number % 2], late=is_check)
+        left.append((driver, client))
+        with contextlib.suppress(AssertionError):
+            client.handshake()
+        assert is_check(driver.session.question)
+    assert handshakes() == before + 50
+    for driver, _ in left:
+        getattr(driver.session, leave)()
+        assert driver.session.question is None
+    assert handshakes() == before
+
+
+def test_nothing_is_told_behind_the_end_of_a_session():
+    driver, client = judged(lambda _status: Accept())
+    client.handshake().tls.write(b"QUIT\r\n")
+    client.close_notify()
+    assert closed(driver) == ["quit"]
+    assert isinstance(driver.events[-1], Close)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_where_anything_goes_sessions_are_resumed(version):
+    made = settings(request=True, examiner=Examiner(CA, anything_goes=True))
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion[version]
+    context.load_cert_chain(*SELF_SIGNED)
+    session = None
+    for resumed in (False, True):
+        driver = Driver(made)
+        driver.feed(b"STARTTLS\r\n")
+        client = TlsClient(driver, context=context)
+        if session is not None:
+            client.tls.session = session
+        client.handshake().read()
+        assert client.tls.session_reused is resumed
+        session = client.tls.session
+
+
+def test_without_a_thread_to_be_had_a_handshake_fails():
+    class Poor(Examiner):
+        def begin(self, handshake):
+            raise RuntimeError("can't start new thread")
+
+    driver, client = judged(lambda _status: Accept(), examiner=Poor(CA))
+    with pytest.raises(AssertionError, match="nothing more"):
+        client.handshake()
+    assert closed(driver) == ["TLS failure"]
+
+
+def test_a_handshake_that_is_left_or_over_keeps_no_thread():
+    before = handshakes()
+    for piece in (1, 0):
+        driver, client = judged(lambda _status: Accept(), piece=piece)
+        client.handshake()
+        assert handshakes() == before
+        client.send(b"QUIT\r\n")
+        assert closed(driver) == ["quit"]
+    driver, client = judged(lambda _status: Accept())
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    driver.feed(client.records()[:-1])
+    driver.end()
+    assert handshakes() == before
 
 
 def test_a_certificate_that_has_gone_since_goes_on_serving(tmp_path):
@@ -482,13 +592,26 @@ def test_no_renegotiation():
     assert make_context(TlsSettings(*LOCALHOST)).options & ssl.OP_NO_RENEGOTIATION
 
 
-@settings_for_all(max_examples=150, deadline=None)
-@given(data=strategies.data())
-def test_whatever_becomes_of_the_bytes_of_a_client_nothing_is_raised_and_nothing_forged(data):
+#: What is done to the records that a client sends, one time after the other: what, where, and with which octets.
+MEDDLING = strategies.lists(
+    strategies.tuples(
+        strategies.sampled_from(["nothing", "flip", "cut", "add"]),
+        strategies.integers(0, 9999),
+        strategies.binary(min_size=1, max_size=40),
+    ),
+    max_size=8,
+)
+
+
+@settings_for_all(max_examples=200, deadline=None)
+@given(meddling=MEDDLING, told=strategies.booleans(), version=strategies.sampled_from(["TLSv1_2", "TLSv1_3"]))
+def test_whatever_becomes_of_the_bytes_of_a_client_nothing_is_raised_and_nothing_forged(meddling, told, version):
     """Octets flipped, lost or added anywhere, in the handshake and after it: a mail arrives as it was sent, or none does."""
-    driver = Driver(settings())
-    driver.feed(b"STARTTLS\r\n")
-    client = TlsClient(driver, meddle=lambda records: meddled(data, records))
+    driver, client = judged(lambda _status: Accept(), version, CLIENT, told=told, examiner=Examiner(CA) if told else None)
+    plan = iter(meddling)
+    client = TlsClient(
+        driver, context=client.tls.context, meddle=lambda records: meddled(records, *next(plan, ("nothing", 0, b"")))
+    )
     with contextlib.suppress(ssl.SSLError, AssertionError):
         client.handshake()
         client.send(b"EHLO client.example\r\n" + MAIL)
@@ -496,21 +619,17 @@ def test_whatever_becomes_of_the_bytes_of_a_client_nothing_is_raised_and_nothing
     driver.end()
     assert [event.content.body for event in delivered(driver)] in ([], [b"Hello\r\n"])
     assert len(closed(driver)) == 1
+    assert handshakes() == 0
 
 
-def meddled(data, records):
+def meddled(records, what, place, octets):
     """Return records with something done to them, or not."""
-    what = data.draw(strategies.sampled_from(["nothing", "flip", "cut", "add"]))
-    where = data.draw(strategies.integers(0, max(len(records) - 1, 0)))
     if what == "nothing" or not records:
         return records
+    where = place % len(records)
     if what == "flip":
-        return records[:where] + bytes([records[where] ^ data.draw(strategies.integers(1, 255))]) + records[where + 1 :]
-    return (
-        records[:where]
-        + (data.draw(strategies.binary(max_size=40)) if what == "add" else b"")
-        + records[where + (what == "cut") :]
-    )
+        return records[:where] + bytes([records[where] ^ (octets[0] or 1)]) + records[where + 1 :]
+    return records[:where] + (octets if what == "add" else b"") + records[where + (what == "cut") :]
 
 
 # Certificates, keys, passwords

@@ -1,17 +1,17 @@
-"""The asyncio driver: callbacks that are awaited, in asyncio's own event loop and in uvloop's."""
+"""The asyncio driver: callbacks that are awaited, in event loops of all kinds."""
 
 import asyncio
 import concurrent.futures
 import threading
 
 import pytest
-from python_server import InLoop, InUvloop
+from python_server import InLoop, InProactor, InUvloop
 from smtp_client import DEADLINE, Client
 
 from pysmtpd import Refused
 
 
-@pytest.fixture(params=[InLoop, InUvloop], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=[InLoop, InUvloop, InProactor], ids=["asyncio", "uvloop", "proactor"])
 def make(request):
     """A function that makes a server with options, not started."""
     made = []

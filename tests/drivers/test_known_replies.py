@@ -187,3 +187,112 @@ def test_limits_hold(serve_stock):
             client.command("MAIL FROM:<a@b>", 250)
             for code in (250, 250, 250, 452):
                 client.command("RCPT TO:<c@d>", code)
+
+
+MESSAGE = "Subject: x\r\n\r\nhello\r\n.\r\n"
+BEHIND = "RSET\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"
+CHOOSY = """
+proc deliver {sender recipients data} {
+    puts [list delivered $sender $recipients [lindex $data end]]
+    flush stdout
+    eval $::then
+}
+set then {}
+smtpd::configure -deliver deliver
+"""
+
+
+def pipeline(client, *codes):
+    """Send a message and the next envelope in one segment, and expect what is replied."""
+    client.send(MESSAGE + BEHIND)
+    client.expect(*codes)
+
+
+@pytest.fixture
+def pipelining(serve_stock):
+    """A server that knows what comes behind a message, and a client in the middle of one."""
+    server = serve_stock(CHOOSY)
+    with server.client() as client:
+        client.hello()
+        client.send(BEHIND)
+        client.expect(250, 250, 250, 354)
+        for _ in range(3):
+            pipeline(client, 250, 250, 250, 250, 354)
+        yield server, client
+
+
+def behind_of(server):
+    """What came with the last question of a message, as far as it is known."""
+    return server.eval("set ::behind")
+
+
+def test_the_replies_to_what_comes_behind_a_message_come_with_its_question(serve_stock):
+    server = serve_stock(
+        CHOOSY
+        + """
+    trace add execution ::pysmtpd::link::Answer enter {apply {{call operation} {set ::behind [lindex $call 2 5]}}}
+    """
+    )
+    with server.client() as client:
+        client.hello()
+        client.send(BEHIND)
+        client.expect(250, 250, 250, 354)
+        known = []
+        for _ in range(3):
+            pipeline(client, 250, 250, 250, 250, 354)
+            known.append("354" in behind_of(server))
+        assert known == [False, True, True]
+        client.send(MESSAGE + "RSET\r\n" + BEHIND)
+        client.expect(250, 250, 250, 250, 250, 354)
+        assert behind_of(server) == ""
+
+
+@pytest.mark.parametrize(
+    ("then", "codes"),
+    [
+        ("error no", (554, 250, 250, 250, 354)),
+        ("smtpd::configure -validate_sender {error no}", (250, 250, 553, 250, 503)),
+        ("proc ::smtpd::RSET {channel line} {::smtpd::Puts $channel {252 mine}}", (250, 252, 250, 250, 354)),
+        ("lappend ::smtpd::commands RSET; unset ::smtpd::Help", (250, 250, 250, 250, 354)),
+        ("upvar 2 channel channel; smtpd::state $channel id MINE", (250, 250, 250, 250, 354)),
+        ("smtpd::stop", (250, 250, 250, 250, 354)),
+        ("after 20 {set ::on 1}; vwait ::on", (250, 250, 250, 250, 354)),
+    ],
+    ids=["refuses", "other settings", "a verb", "other variables", "state", "stop", "event loop"],
+)
+def test_a_callback_that_changes_something_changes_what_comes_behind(pipelining, then, codes):
+    server, client = pipelining
+    server.eval(f"set ::then {{{then}}}")
+    client.send(MESSAGE + BEHIND)
+    assert [client.reply().code for _ in codes] == list(codes)
+    server.eval("set ::then {}")
+    if codes[-1] == 354:
+        pipeline(client, 250, *codes[1:])
+
+
+def test_pipelined_sessions_are_those_of_an_engine_that_is_asked_each_time(serve_stock, serve_tkinter):
+    choose = random.Random(2)  # noqa: S311 # repeatable on purpose
+    envelopes = [
+        BEHIND,
+        BEHIND,
+        "NOOP\r\n" + BEHIND,
+        "RSET\r\nRSET\r\n",
+        "HELP\r\n" + BEHIND,
+        BEHIND.replace("a@b", "e@f"),
+        "MAIL FROM:\r\n",
+    ]
+    sessions = [["EHLO x\r\n" + BEHIND, *(MESSAGE + choose.choice(envelopes) for _ in range(12))] for _ in range(30)]
+    seen = []
+    for serve in (serve_stock, serve_tkinter):
+        server = serve(CHOOSY + 'set then {if {$sender eq "<e@f>"} {error no}}')
+        said = []
+        for segments in sessions:
+            with server.client() as client:
+                for segment in segments:
+                    client.send(segment)
+                client.send(".\r\nQUIT\r\n")
+                said.append(re.sub(rb"\b\w{12}\b|\d\d:.*", b"-", client.rest()))
+        server.eval("puts done; flush stdout")
+        server.wait_printed("done")
+        seen.append((said, [re.sub(r"\tid .*", "-", line) for line in server.printed]))
+    assert seen[0] == seen[1]

@@ -1,8 +1,6 @@
-"""The driver with a thread of its own: selectors of every kind, threads, forks, the end of the program."""
+"""The driver with a thread of its own: threads, forks, the end of the program."""
 
 import os
-import select
-import selectors
 import subprocess
 import sys
 import threading
@@ -12,8 +10,6 @@ from smtp_client import DEADLINE, Client
 from tclsh import environment
 
 from pysmtpd import Server
-from pysmtpd.drivers import selector
-from pysmtpd.drivers.selector import READ, WRITE, SelectorPoller
 
 
 def python(program, *arguments):
@@ -33,47 +29,6 @@ def test_it_needs_no_asyncio():
         "print(len(server.messages), {'asyncio', 'ssl', 'concurrent.futures', 'logging', 'tkinter'} & set(sys.modules) - {'ssl'})\n"
     )
     assert python(program) == (0, "1 set()\n", "")
-
-
-@pytest.mark.parametrize("kind", [selectors.SelectSelector, selectors.PollSelector, selectors.EpollSelector])
-def test_any_selector_will_do(monkeypatch, kind):
-    monkeypatch.setattr(selector, "_new_poller", lambda: SelectorPoller(kind()))
-    with Server() as server:
-        with Client(server.addr, receive_buffer=4096) as stuck:
-            stuck.expect(220)
-            assert stuck.send_until_stuck(b"NOOP\r\n", limit=40_000_000)[1]
-            with Client(server.addr) as client:
-                client.hello()
-                assert client.mail().code == 250
-                client.quit()
-        server.stop()
-        server.start()
-        with Client(server.addr) as client:
-            client.hello()
-            client.send("NOOP\r\n")
-            client.end()
-            client.expect(250)
-            client.expect_end()
-    assert len(server.messages) == 1
-
-
-def test_a_poller_over_a_selector_speaks_as_epoll_does():
-    reader, writer = os.pipe()
-    ours, epoll = SelectorPoller(selectors.DefaultSelector()), select.epoll()
-    for poller in (ours, epoll):
-        poller.register(reader, READ)
-        poller.register(writer, WRITE)
-    assert ours.poll(None) == epoll.poll(None) == [(writer, WRITE)]
-    os.write(writer, b"x")
-    for poller in (ours, epoll):
-        poller.modify(writer, 0)
-        assert poller.poll(None) == [(reader, READ)]
-        poller.modify(writer, WRITE)
-        poller.unregister(reader)
-        assert poller.poll(None) == [(writer, WRITE)]
-        poller.close()
-    os.close(reader)
-    os.close(writer)
 
 
 def test_servers_without_number_start_and_stop_in_threads_of_their_own():

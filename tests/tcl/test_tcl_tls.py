@@ -1,5 +1,6 @@
 """TLS from a Tcl script, without Tcl's tls package: options, STARTTLS on the wire, -command and -password, and what breaks."""
 
+import argparse
 import contextlib
 import os
 import signal
@@ -276,7 +277,8 @@ proc told {option channel args} {
 def told_by_both(tmp_path_factory):
     """A function that has a client play its part at the stock package with Tcl's tls package, and at ours in a shell.
 
-    It returns what -command is told by each. Tcl's tls package cannot read dates of certificates from 2050 on.
+    It returns what -command is told by each, and what alert the client gets. Tcl's tls package cannot read dates of certificates
+    from 2050 on.
     """
     servers = {}
 
@@ -287,17 +289,19 @@ def told_by_both(tmp_path_factory):
             servers[name] = Script(shell, tmp_path_factory.mktemp("told"), script, **variables)
         return servers[name]
 
-    def told(shell, play, options="-require 0", verdict=""):
+    def told(shell, play, options="-require 0", verdict="", last=()):
         found = []
         for each in (server("stock"), server(shell)):
             each.eval(f"proc verdict args {{{verdict}}}; smtpd::configure {options}")
             before = len(each.printed)
             with contextlib.ExitStack() as held:  # a connection that is closed too early is another story
-                with contextlib.suppress(OSError):
-                    play(each, held)
+                alert = alert_in(play, each, held)
                 each.wait_for(lambda each=each, before=before: any(map(is_last, each.printed[before:])))
+                for line in last:
+                    each.wait_for(lambda each=each, before=before, line=line: line in each.printed[before:])
                 each.eval("update")
-                found.append([line.replace("{Bad time value}", "{Jan  1 00:00:00 2120 GMT}") for line in each.printed[before:]])
+                lines = [line.replace("{Bad time value}", "{Jan  1 00:00:00 2120 GMT}") for line in each.printed[before:]]
+                found.append(([alert] if alert else []) + lines)
             # What Tcl's tls package tells when the client leaves is no part of the next.
             each.eval("foreach channel [chan names sock*] {if {$channel ne $::smtpd::options(socket)} {catch {close $channel}}}")
         return found
@@ -305,6 +309,17 @@ def told_by_both(tmp_path_factory):
     yield told
     for each in servers.values():
         each.end()
+
+
+def alert_in(play, server, held):
+    """Have a client play its part; return the alert that it gets, or nothing."""
+    try:
+        play(server, held)
+    except ssl.SSLError as error:
+        return error.reason if "ALERT" in error.reason else ""
+    except OSError:
+        pass
+    return ""
 
 
 def is_last(line):
@@ -368,7 +383,61 @@ def test_command_is_told_what_the_tls_package_tells(told_by_both, shell, part):
     play, options = PARTS[part]
     stock, ours = told_by_both(shell, play, options or "-require 0")
     assert ours == stock
-    assert ours[0] == "info handshake start {before SSL initialization}"
+    assert "info handshake start {before SSL initialization}" in ours[:2]
+
+
+def ends(version, end):
+    """Return a client's part: a handshake, a command, and an end."""
+    made = context()
+    made.maximum_version = ssl.TLSVersion[version]
+
+    def play(server, held):
+        connection = in_handshake(server, b"STARTTLS\r\n")
+        held.enter_context(connection.dup())
+        with connection, made.wrap_socket(connection, server_hostname="localhost") as tls:
+            tls.sendall(b"NOOP\r\n")
+            assert tls.recv(100) == b"250 OK\r\n"
+            end(tls)
+
+    return play
+
+
+def says_that_nothing_will_come(tls):
+    tls.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.unwrap()
+
+
+def just_ends(tls):
+    socket.socket.shutdown(tls, socket.SHUT_WR)
+
+
+def sends_garbage(tls):
+    with socket.socket(fileno=os.dup(tls.fileno())) as below:
+        below.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+
+
+def says_quit(tls):
+    tls.sendall(b"QUIT\r\n")
+    assert tls.recv(100).startswith(b"221 ")
+
+
+ENDS = {
+    says_that_nothing_will_come: ["info alert read {close notify}"],
+    just_ends: ["info alert write {decode error}", "error {}"],
+    sends_garbage: ["info alert write {bad record mac}", "error {}"],
+    says_quit: [],
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("end", ENDS)
+def test_command_is_told_how_a_connection_ends(told_by_both, shell, version, end):
+    stock, ours = told_by_both(shell, ends(version, end), last=ENDS[end])
+    assert ours == stock
+    over = ours.index("info accept exit {SSL negotiation finished successfully}")
+    assert ours[over + 1 :] == ENDS[end]
 
 
 @pytest.fixture(scope="session")
@@ -403,35 +472,53 @@ def shown(tmp_path_factory):
         request = "leaf" if name == "late" else name
         openssl("x509", "-req", "-in", f"{request}.csr", "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-extfile", extensions,
                 "-days", days, "-set_serial", "7", "-out", f"{name}.pem")  # fmt: skip
-    for name, parts in (("chain", "leaf between root"), ("gap", "leaf"), ("over", "late between")):
+    forged = ssl.PEM_cert_to_DER_cert((folder / "leaf.pem").read_text())
+    (folder / "forged.pem").write_text(ssl.DER_cert_to_PEM_cert(forged[:-1] + bytes([forged[-1] ^ 1])))
+    openssl("req", *key("other"), "-subj", "/CN=other", "-out", "other.csr")
+    openssl("x509", "-req", "-in", "other.csr", "-CA", "leaf.pem", "-CAkey", "leaf.key", "-set_serial", "8", "-out", "other.pem")
+    for name, parts in (
+        ("chain", "leaf between root"), ("gap", "leaf"), ("over", "late between"), ("wrong signature", "forged between root"),
+        ("no authority", "other leaf between root"),
+    ):  # fmt: skip
         (folder / f"{name}.pem").write_text("".join((folder / f"{part}.pem").read_text() for part in parts.split()))
     return {name: (folder / f"{name}.pem", folder / f"{key}.key") for name, key in
-            (("odd", "odd"), ("chain", "leaf"), ("gap", "leaf"), ("over", "leaf"))} | {
+            (("odd", "odd"), ("chain", "leaf"), ("gap", "leaf"), ("over", "leaf"), ("wrong signature", "leaf"),
+             ("no authority", "other"))} | {
             "expired": EXPIRED, "self-signed": SELF_SIGNED, "good": CLIENT}  # fmt: skip
+
+
+ALL = ["odd", "chain", "gap", "over", "wrong signature", "no authority", "expired", "self-signed", "good"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-@pytest.mark.parametrize("certificate", ["odd", "chain", "gap", "over", "expired", "self-signed"])
+@pytest.mark.parametrize("certificate", ALL)
 def test_command_may_take_any_certificate(told_by_both, shell, shown, certificate, version):
     stock, ours = told_by_both(shell, client_of(version, shown[certificate]), verdict="return 1")
     assert ours == stock
-    assert any(line.startswith("verify") and not line.endswith(" 1 {}") for line in ours)
+    assert any(line.startswith("verify") and not line.endswith(" 1 {}") for line in ours) == (certificate != "good")
     assert ours[-1] == "info accept exit {SSL negotiation finished successfully}"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-@pytest.mark.parametrize("certificate", ["good", "over", "expired", "self-signed"])
-@pytest.mark.parametrize("verdict", ["return 0", ""])
+@pytest.mark.parametrize("certificate", ALL)
+@pytest.mark.parametrize("verdict", ["return 0", "", "lassign $args depth; return $depth", "error oops"])
+@pytest.mark.parametrize("options", ["-require 0", "-require 1"])
 def test_command_may_refuse_a_certificate_or_leave_it_at_what_openssl_says(
-    told_by_both, shell, shown, certificate, version, verdict
+    told_by_both, shell, shown, certificate, version, verdict, options
 ):
-    stock, ours = told_by_both(shell, client_of(version, shown[certificate]), verdict=verdict)
-    if version == "TLSv1_3":  # ledger: client_certificate_verdict
-        stock = [line for line in stock if not line.startswith("info alert")]
-    assert ours == stock
-    assert (ours[-1] == "error {certificate verify failed}") == (verdict != "" or certificate != "good")
+    """Or take all but the client's own, or fail, which is a no."""
+    stock, ours = told_by_both(shell, client_of(version, shown[certificate]), options, verdict)
+    assert without_background(ours) == without_background(stock)
+    refused = verdict != "" or certificate != "good"
+    assert ("error {certificate verify failed}" in ours) == refused
+    assert ("ALERT" in ours[0]) == refused
+
+
+def without_background(lines):
+    """What is told without errors in the background, which come when there is time for them."""
+    return [line for line in lines if not line.startswith("background")]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -448,9 +535,100 @@ def test_command_may_refuse_a_certificate_or_leave_it_at_what_openssl_says(
     ],
 )
 def test_an_answer_of_command_counts_as_with_the_tls_package(told_by_both, shell, verdict):
-    stock, ours = told_by_both(shell, client_of("TLSv1_2", SELF_SIGNED), verdict=verdict)
-    assert [line for line in ours if "background" not in line] == [line for line in stock if "background" not in line]
+    stock, ours = told_by_both(shell, client_of("TLSv1_3", SELF_SIGNED), verdict=verdict)
+    assert without_background(ours) == without_background(stock)
     assert any("background" in line for line in ours) == any("background" in line for line in stock)
+
+
+def client_in_the_handshake(server):
+    """Return a client that has shown its certificate, and waits."""
+    connection = in_handshake(server, b"STARTTLS\r\n")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    made = context(CLIENT)
+    made.maximum_version = ssl.TLSVersion.TLSv1_2
+    client = made.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    for _ in range(2):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        connection.sendall(outgoing.read())
+        while not _ and not incoming.pending:
+            incoming.write(connection.recv(65536))
+    return connection
+
+
+THREADS = "::pysmtpd::call threading:active_count"
+ASKED = f"""{USE_TLS}smtpd::configure -loglevel emergency -cafile {CA} -command ::told
+proc told {{option channel args}} {{
+    if {{$option eq "verify" && [lindex $args 0] == 0}} {{
+        puts "asked $channel"
+        verdict $channel
+    }}
+}}
+"""
+
+
+def test_while_command_decides_others_are_served(serve):
+    server = serve(ASKED + "proc verdict channel {if {[incr ::asked] == 1} {vwait ::go}; return 1}\n" + DELIVER)
+    alone = server.eval(THREADS)
+    with client_in_the_handshake(server) as connection:
+        server.wait_printed("asked")
+        assert still_serves(server)
+        with under_tls(server, CLIENT) as client:
+            assert client.sendmail(*MAIL) == {}
+        server.eval("set go 1")
+        assert connection.recv(1)
+    server.wait_until("info vars ::smtpd::state_*", "")
+    assert server.eval(THREADS) == alone
+
+
+@pytest.mark.parametrize("verdict", ["close $channel", "::smtpd::stop", "vwait ::go", "error oops"])
+def test_a_client_that_leaves_while_command_decides_leaves_nothing_behind(serve, verdict):
+    server = serve(f"proc bgerror args {{}}\n{ASKED}proc verdict channel {{{verdict}}}\n")
+    alone = server.eval(THREADS)
+    for _ in range(1 if "stop" in verdict else 50):
+        client_in_the_handshake(server).close()
+        server.wait_printed("asked")
+        server.printed.clear()
+        if "go" in verdict:
+            server.eval("set go 1")
+    server.wait_until("info vars ::smtpd::state_*", "")
+    server.wait_until(THREADS, alone)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_script_may_end_while_command_decides(shell, tmp_path):
+    file = tmp_path / "ends.tcl"
+    start = "puts [lindex [fconfigure [smtpd::start 127.0.0.1 0] -sockname] 2]; flush stdout; vwait done"
+    file.write_text(f"package require smtpd\n{ASKED}proc verdict channel {{exit 7}}\n{start}")
+    with subprocess.Popen([*SHELLS[shell], file], env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline())
+        with client_in_the_handshake(argparse.Namespace(address=("127.0.0.1", port))) as connection:
+            assert refused(connection)
+        assert process.wait(DEADLINE) == 7
+
+
+REQUESTS = ["", f"-cafile {CA}", f"-cafile {CA} -request 0", "-require 1", f"-cafile {CA} -command list"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("options", REQUESTS)
+def test_certificates_are_asked_for_as_by_the_tls_package(tmp_path, shell, options):
+    asked = []
+    for name, variables in (("tclsh", {"TCLLIBPATH": ""}), (shell, {})):
+        server = Script(name, tmp_path, f"{USE_TLS}smtpd::configure -loglevel emergency {options}", **variables)
+        words = ["openssl", "s_client", "-starttls", "smtp", "-name", "x.example", "-connect", f"127.0.0.1:{server.address[1]}"]
+        result = subprocess.run(words, input="QUIT\n", capture_output=True, text=True, timeout=DEADLINE)
+        server.end()
+        lines = result.stdout.splitlines()
+        asked.append(
+            [
+                line
+                for line in lines
+                if "client certificate CA names" in line or "Requested Signature" in line or "O = pysmtpd" in line
+            ]
+        )
+    assert asked[1] == asked[0]
+    assert any("Requested" in line for line in asked[1]) == ("-request 0" not in options)
 
 
 def test_without_a_command_any_certificate_is_taken_unless_one_is_required(serve):
