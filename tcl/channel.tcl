@@ -349,7 +349,11 @@ proc ::pysmtpd::Service {channel} {
     }
     if {[info exists numbers($channel)]} {
         set number $numbers($channel)
-        if {[info exists lent($number)] && ![info exists busy($number)]} {
+        if {[info exists busy($number)]} {
+            Suspend $number $channel
+            return
+        }
+        if {[info exists lent($number)]} {
             Reclaim $number
         }
         variable readers

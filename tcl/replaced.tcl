@@ -208,16 +208,45 @@ proc ::pysmtpd::PutLines {number bytes} {
     if {![info exists channels($number)]} {
         return
     }
-    set lends [expr {![info exists lent($number)]}]
-    if {$lends} {
+    # What the client sends while this one runs waits, as for a callback.
+    set outermost [expr {![info exists busy($number)]}]
+    set busy($number) 1
+    if {![info exists lent($number)]} {
         Lend $number
     }
     foreach line [lrange [split [string map {\r\n \n} $bytes] \n] 0 end-1] {
         PutLine $number $line
     }
-    if {$lends && [info exists lent($number)] && ![info exists busy($number)]} {
+    if {$outermost} {
+        AfterLines $number
+    }
+}
+
+# ::pysmtpd::AfterLines --
+#
+#   The script has said what there was to say: go on with the session, as after a callback.
+#
+proc ::pysmtpd::AfterLines {number} {
+    variable channels
+    variable busy
+    variable lent
+    variable written
+    unset -nocomplain busy($number)
+    if {![info exists channels($number)]} {
+        return
+    }
+    set channel $channels($number)
+    if {$channel ni [chan names $channel]} {
+        Drop $number
+        return
+    }
+    if {[info exists lent($number)]} {
         TakeBack $number
     }
+    if {[info exists written($number)]} {
+        Commit $number
+    }
+    Resume $number
 }
 
 # ::pysmtpd::PutLine --
@@ -325,7 +354,9 @@ proc ::pysmtpd::ReadLines {number channel} {
             return
         }
     }
-    if {[info exists busy($number)] || [info exists encrypted($number)]} {
+    if {[info exists busy($number)]} {
+        Suspend $number $channel
+    } elseif {[info exists encrypted($number)]} {
         link::readable $number $channel
     } elseif {[chan pending output $channel] > 262144} {
         Drain $number $channel
@@ -411,7 +442,7 @@ proc ::pysmtpd::ServeLine {number channel} {
     variable encrypted
     variable watched
     set line {}
-    if {[info exists busy($number)] || [info exists encrypted($number)] || [catch {gets $channel line} size] || $size < 0} {
+    if {[info exists encrypted($number)] || [catch {gets $channel line} size] || $size < 0} {
         # Octets, too, need not be lines; and the end is not one.
         link::readable $number $channel
     } else {
