@@ -801,27 +801,47 @@ proc ::pysmtpd::link::readable {number channel} {
 
 # ::pysmtpd::link::Receive --
 #
-#   Send the child what a client has sent, and read no further ahead than it can follow.
+#   Read what a client has sent, for the child.
 #
 proc ::pysmtpd::link::Receive {number channel} {
+    variable pipe
+    if {$::pysmtpd::changed || $pipe eq ""} {
+        ready
+    }
+    set data [read $channel 262144]
+    if {[string length $data]} {
+        Pass $number $channel $data
+    } elseif {[eof $channel]} {
+        chan event $channel readable {}
+        ::pysmtpd::CatchUp $number
+        Send 3 $number {}
+        Post
+    }
+}
+
+# ::pysmtpd::link::take --
+#
+#   A client has sent these bytes, which have been read line by line: see replaced.tcl.
+#
+proc ::pysmtpd::link::take {number channel data} {
+    if {[catch {ready} message]} {
+        ::pysmtpd::Note error $message
+        ::pysmtpd::Drop $number
+    } else {
+        Pass $number $channel $data
+    }
+}
+
+# ::pysmtpd::link::Pass --
+#
+#   Send the child what a client has sent, or reply to it by the table; and read no further ahead than the child can follow.
+#
+proc ::pysmtpd::link::Pass {number channel data} {
     variable pipe
     variable ahead
     variable max_ahead
     variable max_pending
     variable begun
-    if {$::pysmtpd::changed || $pipe eq ""} {
-        ready
-    }
-    set data [read $channel 262144]
-    if {![string length $data]} {
-        if {[eof $channel]} {
-            chan event $channel readable {}
-            ::pysmtpd::CatchUp $number
-            Send 3 $number {}
-            Post
-        }
-        return
-    }
     if {[info exists begun($number)]} {
         unset begun($number)
     }
@@ -842,44 +862,6 @@ proc ::pysmtpd::link::Receive {number channel} {
     if {$standing} {
         set ::pysmtpd::standing($number) 0
     }
-    Post
-    if {$size >= 16384 && [incr ahead($number)] >= $max_ahead} {
-        ::pysmtpd::Suspend $number $channel
-    }
-    if {[chan pending output $pipe] > $max_pending} {
-        Wait $number $channel
-    }
-}
-
-# ::pysmtpd::link::take --
-#
-#   A client has sent these bytes, which have been read line by line: see replaced.tcl.
-#
-proc ::pysmtpd::link::take {number channel data} {
-    variable begun
-    variable pipe
-    variable ahead
-    variable max_ahead
-    variable max_pending
-    if {[catch {ready} message]} {
-        ::pysmtpd::Note error $message
-        ::pysmtpd::Drop $number
-        return
-    }
-    unset -nocomplain begun($number)
-    set size [string length $data]
-    set standing $::pysmtpd::standing($number)
-    if {$standing && $size <= $::pysmtpd::longest && [info exists ::pysmtpd::known($standing,$data)]} {
-        ::pysmtpd::ReplyKnown $number $channel $data
-        return
-    }
-    if {[info exists ::pysmtpd::untold($number)]} {
-        incr size [string length $::pysmtpd::untold($number)]
-        ::pysmtpd::CatchUp $number $data
-    } else {
-        Send 2 $number $data
-    }
-    set ::pysmtpd::standing($number) 0
     Post
     if {$size >= 16384 && [incr ahead($number)] >= $max_ahead} {
         ::pysmtpd::Suspend $number $channel
