@@ -19,8 +19,10 @@ from pysmtpd.certificates import CA, CLIENT, SELF_SIGNED
 DEADLINE = 5.0
 #: Seconds of silence after which a server is taken to have said all, when expectations are being learnt.
 QUIET = 0.15
+POLL = 0.005  # seconds between two looks for callbacks
 
 CLOSED = "S: (closed)"
+ALERT = "S: (alert: "
 
 #: Clients under TLS, by the words behind `DO: starttls`: the authorities they trust, and the certificate they have.
 #: Those that speak TLS 1.2 at most say so first.
@@ -167,7 +169,7 @@ class Connection:
         """Note the server's alert, if it was one."""
         _, alert, what = (error.reason or "").partition("_ALERT_")
         if alert:
-            self._alerts.append(f"S: (alert: {what.replace('_', ' ').lower()})")
+            self._alerts.append(f"{ALERT}{what.replace('_', ' ').lower()})")
 
 
 @dataclass
@@ -184,9 +186,16 @@ class Player:
     def step(self, step: Step) -> list[str]:
         """Perform one step; the actual CB and S lines."""
         self._act([line for line in step.sends if line.serves(self.target)])
-        expected = [line for line in step.expected(self.target) if line.startswith("S: ")]
-        replies = self._listen(expected)
-        return self._callbacks() + replies
+        expected = step.expected(self.target)
+        replies = self._listen([line for line in expected if line.startswith("S: ")])
+        callbacks = self._callbacks()
+        if any(line.startswith(ALERT) for line in replies):
+            # A server tells of an alert when it has sent it, not before.
+            deadline = time.monotonic() + DEADLINE
+            while len(callbacks) + len(replies) < len(expected) and time.monotonic() < deadline:
+                time.sleep(POLL)
+                callbacks += self._callbacks()
+        return callbacks + replies
 
     def _act(self, lines: list[Line]) -> None:
         """Send neighbouring client lines in one segment; carry out directives in between."""
