@@ -20,7 +20,7 @@ namespace eval ::pysmtpd {
     variable serial 0
     variable channels        ;# number -> channel
     variable numbers         ;# channel -> number
-    variable busy            ;# number -> 1 while a callback of the session runs
+    variable busy            ;# number -> 1 while a callback of the session runs; reply while a script's own Puts does
     variable suspended       ;# number -> the handler it had, while nothing is read from it, though there may be something
     variable held            ;# number -> reply bytes that go out with the next ones
     variable spoken          ;# number -> 1 when a script has sent a line of its own in the course of a callback
@@ -276,8 +276,6 @@ proc ::pysmtpd::Ask {number question} {
     variable channels
     variable busy
     variable held
-    variable written
-    variable lent
     variable opened
     if {![info exists channels($number)]} {
         return {}
@@ -286,7 +284,9 @@ proc ::pysmtpd::Ask {number question} {
     set values [lassign $question kind changes]
     # A callback may have the engine handle a command, in the course of which another question comes up.
     set nested [info exists busy($number)]
-    set busy($number) 1
+    if {!$nested} {
+        set busy($number) 1
+    }
     if {$kind eq "deliver"} {
         LearnMessage $number $changes [split [lindex $values 0] \n]
     } else {
@@ -308,6 +308,34 @@ proc ::pysmtpd::Ask {number question} {
     if {[info exists timer]} {
         after cancel $timer
     }
+    set there [AfterCallback $number $channel $nested]
+    if {![info exists channels($number)]} {
+        return {}
+    }
+    if {!$there} {
+        # The callback closed the connection. A verb has said what it had to say before that.
+        if {$kind ne "command"} {
+            Note error "can not find channel named \"$channel\""
+        }
+        Drop $number
+    }
+    return $verdict
+}
+
+# ::pysmtpd::AfterCallback --
+#
+#   The script's code has returned: tell the engine what it has written, and go on with the session, unless that is in the course
+#   of another callback.
+#
+# Results:
+#   Whether the connection is still there; whoever calls ends the session otherwise.
+#
+proc ::pysmtpd::AfterCallback {number channel nested} {
+    variable channels
+    variable busy
+    variable lent
+    variable written
+    variable opened
     if {!$nested} {
         unset -nocomplain busy($number)
         if {[info exists lent($number)]} {
@@ -315,24 +343,21 @@ proc ::pysmtpd::Ask {number question} {
         }
     }
     if {![info exists channels($number)]} {
-        return {}
+        return 0
     }
     if {[info exists written($number)]} {
         Commit $number
     }
     if {$channel ni [chan names $channel]} {
-        # The callback closed the connection. A verb has said what it had to say before that.
-        if {$kind ne "command"} {
-            Note error "can not find channel named \"$channel\""
-        }
-        Drop $number
-    } elseif {!$nested} {
+        return 0
+    }
+    if {!$nested} {
         if {[info exists opened($number)]} {
             Close $number
         }
         Resume $number
     }
-    return $verdict
+    return 1
 }
 
 # ::pysmtpd::Service --

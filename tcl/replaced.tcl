@@ -208,45 +208,21 @@ proc ::pysmtpd::PutLines {number bytes} {
     if {![info exists channels($number)]} {
         return
     }
+    set channel $channels($number)
     # What the client sends while this one runs waits, as for a callback.
-    set outermost [expr {![info exists busy($number)]}]
-    set busy($number) 1
+    set nested [info exists busy($number)]
+    if {!$nested} {
+        set busy($number) reply
+    }
     if {![info exists lent($number)]} {
         Lend $number
     }
     foreach line [lrange [split [string map {\r\n \n} $bytes] \n] 0 end-1] {
         PutLine $number $line
     }
-    if {$outermost} {
-        AfterLines $number
-    }
-}
-
-# ::pysmtpd::AfterLines --
-#
-#   The script has said what there was to say: go on with the session, as after a callback.
-#
-proc ::pysmtpd::AfterLines {number} {
-    variable channels
-    variable busy
-    variable lent
-    variable written
-    unset -nocomplain busy($number)
-    if {![info exists channels($number)]} {
-        return
-    }
-    set channel $channels($number)
-    if {$channel ni [chan names $channel]} {
+    if {!$nested && ![AfterCallback $number $channel 0]} {
         Drop $number
-        return
     }
-    if {[info exists lent($number)]} {
-        TakeBack $number
-    }
-    if {[info exists written($number)]} {
-        Commit $number
-    }
-    Resume $number
 }
 
 # ::pysmtpd::PutLine --

@@ -1,9 +1,9 @@
 # The arrays ::smtpd::state_<channel>: what a script sees of a live session, and what it changes there.
 #
 # What the engine says is kept aside, and put there when somebody looks: most scripts never do. While a callback runs, what it
-# said last is all there is to know; at any other time, whoever looks has the engine asked first. What a script writes there, by
-# itself or with ::smtpd::state, the engine hears of at once; where a callback runs, when that has returned, or has the engine
-# handle a command.
+# said last, with the question, is all there is to know; at any other time, whoever looks has the engine asked first. What a
+# script writes there, by itself or with ::smtpd::state, the engine hears of at once; where a callback runs, when that has
+# returned, or has the engine handle a command.
 
 namespace eval ::pysmtpd {
     variable pending         ;# number -> what the engine has said, and nobody has looked at...
@@ -74,8 +74,13 @@ proc ::pysmtpd::TouchedInCallback {number channel item operation} {
     variable opened
     variable written
     variable deliverable
+    variable busy
     if {![info exists opened($number)]} {
         Ignore $number $channel
+        if {$busy($number) eq "reply"} {
+            # With no question behind it, the engine has not said yet what has changed.
+            Learn $number [link::state $number]
+        }
         Show $number $item $operation
         trace add variable ::smtpd::state_$channel {write unset} [list ::pysmtpd::Touched $number]
         set opened($number) 1
@@ -104,14 +109,8 @@ proc ::pysmtpd::Close {number} {
 #
 proc ::pysmtpd::Show {number {item {}} {operation read}} {
     variable channels
-    variable pending
-    Gather $number
-    if {![info exists pending($number)]} {
-        return
-    }
-    set changes $pending($number)
-    unset pending($number)
-    if {![info exists channels($number)]} {
+    set changes [TakeSaid $number]
+    if {![llength $changes] || ![info exists channels($number)]} {
         return
     }
     if {$operation in {write unset}} {
@@ -167,6 +166,21 @@ proc ::pysmtpd::Gather {number} {
         }
         unset latest($number)
     }
+}
+
+# ::pysmtpd::TakeSaid --
+#
+#   Return what the engine has said and nobody has looked at, for somebody who looks now.
+#
+proc ::pysmtpd::TakeSaid {number} {
+    variable pending
+    Gather $number
+    set said {}
+    if {[info exists pending($number)]} {
+        set said $pending($number)
+        unset pending($number)
+    }
+    return $said
 }
 
 # ::pysmtpd::LearnMessage --
@@ -241,16 +255,10 @@ proc ::pysmtpd::FindWatch {number channel} {
 proc ::pysmtpd::ShowChanges {number} {
     variable channels
     variable watched
-    variable pending
     set channel $channels($number)
     upvar #0 ::smtpd::state_$channel State
     Learn $number [link::state $number]
-    Gather $number
-    set changes {}
-    if {[info exists pending($number)]} {
-        set changes $pending($number)
-        unset pending($number)
-    }
+    set changes [TakeSaid $number]
     set watched($number) [expr {[dict exists $changes indata] && [dict get $changes indata]}]
     Ignore $number $channel
     foreach {name value} $changes {
