@@ -12,6 +12,7 @@ import selectors
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from pysmtpd.callbacks import refusal
@@ -131,7 +132,7 @@ class Hub(Sockets):
 
     def _sweep(self) -> None:
         self._timer = None
-        pause = self.service.sweep(self.loop.time())
+        pause = self.service.sweep(monotonic())
         self.resume_accepting()
         if self.service.live or self.paused:
             self._timer = self.loop.call_later(pause, self._sweep)

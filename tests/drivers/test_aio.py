@@ -145,3 +145,30 @@ def test_close_cancels_callbacks_that_are_awaited(make):
         client.expect_end()
     assert cancelled == [True]
     assert made.server.messages == []
+
+
+class LoopAhead(asyncio.SelectorEventLoop):
+    """An event loop with a time of its own, as those have that make tests of timers fast."""
+
+    def time(self):
+        return super().time() + 1e6
+
+
+class InLoopAhead(InLoop):
+    """A server in it."""
+
+    new_loop = LoopAhead
+
+
+def test_nobody_is_idle_by_the_time_of_the_event_loop():
+    made = InLoopAhead(idle_timeout=60)
+
+    async def sweep():
+        made.server._hub._sweep()
+
+    with Client(made.start().getsockname()) as client:
+        client.hello()
+        made.do(sweep())
+        client.command("NOOP", 250)
+        client.quit()
+    made.end()
