@@ -286,7 +286,8 @@ proc ::pysmtpd::Commit {number} {
 
 # ::pysmtpd::Assign --
 #
-#   Tell the engine that a script has written an item of a session's state, or has unset it.
+#   Tell the engine that a script has written an item of a session's state, or has unset it. With its next question it says what
+#   that item is.
 #
 # Arguments:
 #   item     its name; none when the whole array was unset
@@ -299,20 +300,13 @@ proc ::pysmtpd::Assign {number item} {
         set value $State($item)
     }
     switch -- $item {
-        domain - options - id - access - client_addr {
+        domain - from - options - id - access - client_addr {
             link::assign $number $item [list $value]
         }
-        from {
-            variable told_from
-            set told_from($number) $value
-            link::assign $number from [list $value]
-        }
         to {
-            variable told_to
             if {![string is list $value]} {
                 set value [list $value]
             }
-            set told_to($number) $value
             link::assign $number to $value
         }
         indata {

@@ -506,9 +506,8 @@ class Live:
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
         self.standing = 0  #: its standing by the table of known replies; 0 where that says nothing of it
         self.turn = 0  #: counts what has come for it, where there is such a table
-        self.behind: tuple[int, bytes, bytes] | None = (
-            None  #: what came behind a message: its standing then, the bytes, the replies
-        )
+        #: What came behind a message: its standing then, the bytes, the replies if known.
+        self.behind: tuple[int, bytes, bytes] | None = None
         self.foretold = 0  #: octets of the replies to come that the client has already
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
         self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())
