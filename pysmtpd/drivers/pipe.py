@@ -229,6 +229,7 @@ class Child:
         acceptance = session.acceptance.decode("ascii")
         standing = self._known.number(session.standing_once_delivered)
         behind = ""
+        live.behind = None  # what came behind a message that was refused is nothing to learn from
         more = session.has_input
         if more:
             live.holds = True
