@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from operator import itemgetter
 from os import PathLike
+from time import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 #: What the email package raises on odd MIME: unknown charsets, broken encodings, headers without a value, parts too deep.
 _ODD = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
-_UNBRACKETED = itemgetter(slice(1, -1))
 
 
 class Message:
@@ -36,6 +35,9 @@ class Message:
         tls: version, cipher, bits and the client's certificate, under TLS; else None.
         user: the name the client logged in with; None where it did not.
     """
+
+    _event: "Deliver"  # what the session asked, until somebody wants to know more
+    _came: float
 
     def __init__(
         self,
@@ -69,21 +71,37 @@ class Message:
     @classmethod
     def of(cls, event: "Deliver") -> "Message":
         """Return the message that a session asks about, come now."""
+        message = cls.__new__(cls)
+        message._event, message._came = event, time()
+        return message
+
+    if not TYPE_CHECKING:  # for a type checker, there are those attributes that there are
+
+        def __getattr__(self, name: str) -> object:
+            """Take the attributes from the event when one is asked for the first time: a test looks at few of its messages."""
+            event = self.__dict__.get("_event")
+            if event is not None:
+                self._take(event)
+            return object.__getattribute__(self, name)
+
+    def _take(self, event: "Deliver") -> None:
         envelope = event.envelope
-        return cls(
+        Message.__init__(
+            self,
             event.sender[1:-1],
-            tuple(map(_UNBRACKETED, event.recipients)),
+            [path[1:-1] for path in event.recipients],
             event.content,
             (envelope.client, envelope.port),
             envelope.helo,
             event.id,
-            datetime.now(UTC),
+            datetime.fromtimestamp(self._came, UTC),
             parameters=envelope.parameters,
             recipient_parameters=envelope.recipient_parameters,
             protocol=envelope.protocol,
             tls=envelope.tls,
             user=envelope.user,
         )
+        self.__dict__.pop("_event", None)  # last: another thread may be here, too
 
     @property
     def content(self) -> bytes:
@@ -172,8 +190,9 @@ class Message:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the parsed view out of pickles and copies: it is made again."""
-        state = {name: value for name, value in self.__dict__.items() if name != "email"}
-        return {**state, "_parameters": self.parameters, "_recipient_parameters": self.recipient_parameters}
+        parameters = self.parameters  # first: with it, all is there
+        state = {name: value for name, value in self.__dict__.items() if name not in ("email", "_came")}
+        return {**state, "_parameters": parameters, "_recipient_parameters": self.recipient_parameters}
 
     def __repr__(self) -> str:
         recipients = ", ".join(map(repr, self.recipients[:5])) + (", ..." if len(self.recipients) > 5 else "")
