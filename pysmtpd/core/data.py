@@ -76,15 +76,6 @@ class Body:
         """Take ``data[start:]``; return the index just behind the end of the body, or -1 when it has not come yet."""
         raise NotImplementedError
 
-    def _keep(self, piece: bytes, size: int) -> None:
-        """Keep a piece, which had so many octets when it came."""
-        self._size += size
-        if self._size > self._limit:
-            self.oversize = True
-            self._chunks.clear()
-        elif piece:
-            self._chunks.append(piece)
-
     def lines_as_sent(self, *, ended: bool) -> list[str]:
         """Return the whole lines of the body before any dot is unstuffed, for the log; its end has come, or not."""
         text = self._as_sent(ended=ended).decode("latin-1")
@@ -110,48 +101,50 @@ class CrlfBody(Body):
 
     def feed(self, data: bytes, start: int) -> int:
         """Take ``data[start:]``; return the index just behind the end of the body, or -1 when it has not come yet."""
-        if start:
-            data = data[start:]
-        found = self._search(data)
+        found = self._at_seam(data, start) if data[start] in b"\r\n." else None
         if found is None:
-            self._keep(data, len(data))
-            self._tail = data[-4:] if len(data) > 3 else (self._tail + data)[-4:]
+            last = data.rfind(b"\r\n.", start)
+            if last >= 0:
+                ends = data.startswith(b"\r\n", last + 3) and data.rfind(b"\r\n.", start, last + 2) < 0
+                found = last + 2 if ends else self._among_dots(data, start)
+        if found is None:
+            self._keep(data[start:] if start else data)
             return -1
-        if found >= 0:
-            self._chunks.append(data[:found])
-            self._size += found
+        if found >= start:
+            self._chunks.append(data[start:found])
+            self._size += found - start
         else:
-            self._surplus = -found
+            self._surplus = start - found
         if self._size - self._surplus > self._limit:
             self.oversize = True
-        return start + found + 3
+        return found + 3
 
-    def _keep(self, piece: bytes, size: int) -> None:
+    def _keep(self, piece: bytes) -> None:
         """Keep a piece, which may have the first two octets of the end as its last."""
-        self._size += size
+        self._tail = piece[-4:] if len(piece) > 3 else (self._tail + piece)[-4:]
+        self._size += len(piece)
         if self._size > self._limit + 2:
             self.oversize = True
             self._chunks.clear()
         else:
             self._chunks.append(piece)
 
-    def _search(self, data: bytes) -> int | None:
-        """Return where in the data the closing line begins, less than 0 where it is before; None where that is not known."""
-        seam = self._tail + data[:4]
+    def _at_seam(self, data: bytes, start: int) -> int | None:
+        """Return where the closing line begins whose line end began in the chunk before, as if that stood before this one."""
+        seam = self._tail + data[start : start + 4]
         if b"\r\n." in seam:
             before = len(self._tail)
             found = seam.find(b"\r\n.\r\n")
             if 0 <= found < before:
-                return found + 2 - before
+                return start + found + 2 - before
             if found < 0:
                 self._odd = True
-        last = data.rfind(b"\r\n.")
-        if last < 0:
-            return None
-        if data.rfind(b"\r\n.", 0, last + 2) < 0 and data.startswith(b"\r\n", last + 3):
-            return last + 2
-        found = data.find(b"\r\n.\r\n")
-        if found < 0 or data.find(b"\r\n.") < found:
+        return None
+
+    def _among_dots(self, data: bytes, start: int) -> int | None:
+        """Return where the closing line begins in a chunk with other lines that begin with a dot."""
+        found = data.find(b"\r\n.\r\n", start)
+        if found < 0 or data.find(b"\r\n.", start) < found:
             self._odd = True
         return found + 2 if found >= 0 else None
 
@@ -212,6 +205,15 @@ class AnyNewlineBody(Body):
         self._keep(window[:cut], cut)
         self._tail = window[cut:]
         return end
+
+    def _keep(self, piece: bytes, size: int) -> None:
+        """Keep a piece, which had so many octets when it came."""
+        self._size += size
+        if self._size > self._limit:
+            self.oversize = True
+            self._chunks.clear()
+        elif piece:
+            self._chunks.append(piece)
 
     def _cut(self, window: bytes) -> int:
         """Return how much of a window without an end may go: the end may have begun, and no CR loses its LF."""
