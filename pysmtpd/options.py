@@ -165,7 +165,7 @@ class Options:
         self.keep = keep
         self._awaits = awaits
         self._always = frozenset({"deliver"} if keep else ())
-        config.ask = self._always
+        config.listen_for(self._always)
         self.callbacks: dict[str, Callback] = {}
         self.serveraddr = ""
         self.tls = TlsOptions()

@@ -32,6 +32,9 @@ STOCK_COMMANDS = frozenset({"EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOO
 #: What a client that pipelines sends at once.
 _TRANSACTION = frozenset({"RSET", "MAIL", "RCPT", "DATA"})
 
+#: The questions that no command of those puts.
+_NOT_IN_ENVELOPES = frozenset({"host", "deliver", "tls"})
+
 #: Verbs that our dialect recognizes (502) where it does not have them (500 for all others): RFC 5321, 4.2.4.
 _RECOGNIZED = frozenset({"AUTH", "BDAT", "ETRN", "EXPN", "SAML", "SEND", "SOML", "STARTTLS", "TURN", "VRFY"})
 
@@ -91,6 +94,7 @@ class Config:
         "_base",
         "_chosen",
         "_extensions",
+        "_plain_sequence",
         "_script_commands",
         "_script_extensions",
         "ask",
@@ -111,7 +115,6 @@ class Config:
         "new_nonce",
         "observe",
         "offered",
-        "plain_sequence",
         "profile",
         "proxy",
         "replies",
@@ -127,6 +130,7 @@ class Config:
         "tls_offered",
         "tls_required",
         "users",
+        "whole_envelopes",
     )
 
     def __init__(
@@ -158,6 +162,7 @@ class Config:
         self._chosen: Mapping[str, Any] = {}
         self._script_commands = STOCK_COMMANDS
         self._script_extensions: Mapping[str, str] = STOCK_EXTENSIONS
+        self._plain_sequence = False
         self.log_to("warn")
         self._settle()
 
@@ -241,10 +246,15 @@ class Config:
         handled = (STOCK_COMMANDS | {"LHLO"} | ours) - scripted
         rules = rules_under(self.is_on, tls_required=self.tls_required)
         self.rules = {verb: rules[verb] for verb in rules if verb in handled}
-        #: Whether nothing but MAIL and RCPT must go before DATA, and a script handles none of them.
-        self.plain_sequence = self.rules.keys() >= _TRANSACTION <= self.commands and not (
+        # Whether nothing but MAIL and RCPT must go before DATA, and a script handles none of them.
+        self._plain_sequence = self.rules.keys() >= _TRANSACTION <= self.commands and not (
             self.tls_required or self.value("auth_required")
         )
+        self._settle_steps()
+
+    def _settle_steps(self) -> None:
+        #: Whether nobody is to hear of each command of a mail transaction up to DATA: they may be taken in one step then.
+        self.whole_envelopes = self._plain_sequence and self.log_threshold > 0 and self.ask <= _NOT_IN_ENVELOPES
 
     def help_on(self, topic: str) -> tuple[str, ...] | None:
         """Return what HELP says on a topic, ``""`` being the overview; None where it knows nothing of it.
@@ -341,6 +351,7 @@ class Config:
             raise ValueError(f"unknown log level {level!r}: must be one of {', '.join(LOG_LEVELS)} or none")
         self.log_level = level
         self.log_threshold = LOG_LEVELS.index(level) if level in LOG_LEVELS else len(LOG_LEVELS)
+        self._settle_steps()
 
     def logs(self, level: str) -> bool:
         """Tell whether a line of this level is wanted."""

@@ -4,8 +4,8 @@ A session that is recorded is one of another class: :func:`record` makes it so, 
 code for it. Commands and replies are kept as they pass, the last ones of them; a text is made of them when somebody asks.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pysmtpd.core.events import Deliver, Refuse, Verdict
 from pysmtpd.core.faults import FaultySession
@@ -25,7 +25,8 @@ MAX_LINE: Final = 500
 #: How many octets of replies that were sent together are kept, the last ones.
 MAX_REPLIES: Final = 8_192
 
-#: The client has ended its side.
+#: A command, replies, the size of a message, the end of the client's side.
+Entry: TypeAlias = str | bytes | int | None
 _END: Final = None
 
 
@@ -44,9 +45,9 @@ class Record:
     def __init__(self, client: str, port: int) -> None:
         self.client = client
         self.port = port
-        #: A command as text, replies as bytes, the size of a message as a number, None for the end of the client's side.
+        #: A command as text, several taken in one step as octets in a tuple, replies as bytes, and so on.
         #: In a list, cut to the last ones now and then: most sessions are short, and an empty deque takes 700 octets.
-        self.entries: list[str | bytes | int | None] = []
+        self.entries: list[Entry | tuple[bytes]] = []
         self.keep: Callable[[Deliver], None] | None = None  #: what is told of each message that is accepted, where no driver is
 
     def add_replies(self, replies: bytes) -> None:
@@ -63,7 +64,7 @@ class Record:
         entries = self.entries[-MAX_ENTRIES:]  # in one step: the session may go on meanwhile
         if len(entries) == MAX_ENTRIES:
             lines.append("...")
-        for entry in entries:
+        for entry in _apart(entries):
             match entry:
                 case bytes():
                     replies = entry.decode("latin-1").removesuffix("\r\n").split("\r\n")
@@ -82,13 +83,26 @@ class Record:
         from pysmtpd.core.remarks import remarks_on
 
         entries = self.entries.copy()
-        return remarks_on(entries) if len(entries) < MAX_ENTRIES else []
+        return remarks_on(_apart(entries)) if len(entries) < MAX_ENTRIES else []
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
     def __repr__(self) -> str:
         return f"<session with {self.client}:{self.port}, {len(self.entries)} entries>"
+
+
+def _apart(entries: Iterable[Entry | tuple[bytes]]) -> Iterator[Entry]:
+    """Return entries with the commands that were taken in one step one by one."""
+    for entry in entries:
+        if isinstance(entry, tuple):
+            yield from _each(entry[0])
+        else:
+            yield entry
+
+
+def _each(commands: bytes) -> list[str]:
+    return commands.decode("latin-1").split("\r\n")
 
 
 def _shown(command: str) -> str:
@@ -123,21 +137,21 @@ class RecordedSession(FaultySession):
         else:
             Session._command(self, line)
 
-    def _pipelined(self, data: bytes, start: int) -> int:
+    def _envelope(self, data: bytes, start: int) -> int:
         faults = self.config.faults
-        end = super()._pipelined(data, start) if faults is None or not faults.active else 0
+        end = Session._envelope(self, data, start) if faults is None or not faults.active else 0
         if end:
-            self.record.entries.extend(data[start : end - 2].decode("latin-1").split("\r\n"))
+            commands = data[start : end - 2]
+            self.record.entries.extend(_each(commands) if len(commands) > MAX_REPLIES else ((commands,),))
         return end
 
     def _received(self, body: "Body | Taker", last: bytes) -> None:
-        super()._received(body, last)
-        entries = self.record.entries
-        match self._open:
-            case (Deliver() as question, *_):
-                entries.append(question.content.size)
-            case _:
-                entries.append(f"({getattr(body, 'name', 'a message')})")
+        Session._received(self, body, last)
+        asked = self._open
+        if asked is not None and type(asked.question) is Deliver:
+            self.record.entries.append(asked.question.content.size)
+        else:
+            self.record.entries.append(f"({getattr(body, 'name', 'a message')})")
 
     def receive_eof(self) -> None:
         """Take the end of the client's side."""
@@ -147,7 +161,7 @@ class RecordedSession(FaultySession):
 
     def take_output(self) -> bytes:
         """Return the reply bytes since the last call."""
-        output = super().take_output()
+        output = Session.take_output(self)
         if output:  # as Record.add_replies does, without a call: this is for every command
             entries = self.record.entries
             entries.append(output[-MAX_REPLIES:])

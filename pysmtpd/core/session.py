@@ -16,6 +16,7 @@ from pysmtpd.core.config import LOG_LEVELS, Config
 from pysmtpd.core.data import AnyNewlineBody, Body, Content, CrlfBody
 from pysmtpd.core.envelope import NO_PARAMETERS, Envelope, protocol_name
 from pysmtpd.core.events import (
+    Accept,
     CheckHost,
     CheckRecipient,
     CheckSender,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 _VERB_ENDS: Final = ("", " ")
 
-#: The questions that no command between MAIL and DATA puts.
-_AROUND: Final = frozenset(("host", "deliver", "tls"))
 #: An envelope in one segment has at least so many octets.
 _SHORTEST_ENVELOPE: Final = 40
 #: More recipients than are ever named before a session is looked at again whose standing was taken.
@@ -341,14 +340,14 @@ class Session:
             raise RuntimeError("no question is open in this session")
         self._open = None
         match verdict:
+            case Accept():
+                if not replied:
+                    self.out.append(question.acceptance)
+                question.accepted()
             case Refuse():
                 question.refused(verdict)
             case RefuseSome():
                 self._some_refused(question, verdict.refusals)
-            case _:
-                if not replied:
-                    self.out.append(question.acceptance)
-                question.accepted()
         if question.outer is not None and not self._closed:
             self._open = question.outer
 
@@ -465,7 +464,7 @@ class Session:
                 start = end
                 self._received(self.body, last)
                 continue
-            if size - start > _SHORTEST_ENVELOPE and (end := self._pipelined(data, start)):
+            if size - start > _SHORTEST_ENVELOPE and (end := self._envelope(data, start)):
                 start = end
                 continue
             end = data.find(b"\r\n", start)
@@ -481,44 +480,44 @@ class Session:
         if start < size and not self._closed:
             self._buffer.give_back(data[start:], ready=True)
 
-    def _pipelined(self, data: bytes, start: int) -> int:
+    def _envelope(self, data: bytes, start: int) -> int:
         """Take RSET, MAIL, RCPT and DATA in one step where they come in one piece and nobody is to hear of each.
 
         Returns the index behind them; 0, with nothing done, when they have to be taken one by one.
         """
         config = self.config
-        if self.prelude or self._denied or not config.plain_sequence or config.log_threshold == 0 or not config.ask <= _AROUND:
+        if not config.whole_envelopes or self.prelude is not None or self._denied:
             return 0
         match = grammar.ENVELOPE.match(data, start)
-        if match is None:
+        if match is None or match.end() - start > config.limits.command_line:  # no line in it is too long
             return 0
         reset, sender, recipients = match.groups()
-        recipients = recipients.decode("ascii")
-        paths = recipients.split("\r\nRCPT TO:")
-        if not self._may_begin(reset, paths) or "<postmaster@" in recipients.lower():
+        paths = recipients.decode("ascii").split("\r\nRCPT TO:")
+        if not self._may_begin(reset, paths):
             return 0
         replies = config.replies
-        said = replies.mail_ok + replies.rcpt_ok * len(paths)
+        out = self.out
         if reset:
             self.reset()
-            said = replies.reset_ok + said
+            out.append(replies.reset_ok)
         self.sender = sender.decode("ascii")
         self.options = ""
         self.parameters = NO_PARAMETERS
         self.recipients += paths
         self.seen |= SENDER | RECIPIENT
-        self.out.append(said)
-        self._data("")
+        out.append(replies.mail_ok + replies.rcpt_ok * len(paths) + replies.send_data)
+        self.begin_message()
+        self.body = self._new_body()
         return match.end()
 
     def _may_begin(self, reset: bool, paths: list[str]) -> bool:
         """Tell whether a mail transaction to these recipients may begin here, with nothing in it that is out of the ordinary."""
-        profile = self.config.profile
-        if not (self.seen & GREETED or profile.mail_before_hello):
-            return False
-        if self.seen & SENDER and not (reset or profile.transaction_any_order):
-            return False
-        return len(paths) + len(self.recipients) <= self.config.limits.recipients
+        seen, profile = self.seen, self.config.profile
+        return (
+            (seen & GREETED > 0 or profile.mail_before_hello)
+            and (reset or not seen & SENDER or profile.transaction_any_order)
+            and len(paths) + len(self.recipients) <= self.config.limits.recipients
+        )
 
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""

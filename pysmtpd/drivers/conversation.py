@@ -214,20 +214,12 @@ class Conversation:
                 case None:
                     self._flush()
                     return
-                case Log():
-                    self.service.log(event)
-                case Close():
-                    self._flush()
-                    if not self.closing:
-                        self.closing = True
-                        self.finish()
-                    return
                 case (
-                    CheckHost()
+                    Deliver()  # first: it is looked for in this order, and is what nearly always comes
                     | CheckSender()
                     | CheckRecipient()
+                    | CheckHost()
                     | CheckUser()
-                    | Deliver()
                     | Command()
                     | StartTls()
                     | TlsReport()
@@ -237,6 +229,14 @@ class Conversation:
                         self._flush()
                         return
                     self._settle(event, verdict)
+                case Log():
+                    self.service.log(event)
+                case Close():
+                    self._flush()
+                    if not self.closing:
+                        self.closing = True
+                        self.finish()
+                    return
                 case Pause():
                     self._flush()
                     self.wait_for(_after(event.seconds))

@@ -14,7 +14,7 @@ def config(profile="rfc5321", ask=()):
     """Return the settings of a server whose clock stands still and whose ids count."""
     counter = itertools.count(1)
     made = Config(lambda: TIME, lambda: f"ID{next(counter)}", "host.example", PROFILES[profile])
-    made.ask = frozenset(ask)
+    made.listen_for(frozenset(ask))
     return made
 
 

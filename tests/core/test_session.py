@@ -238,6 +238,7 @@ RECIPIENTS = [
     b"RCPT TO:<e@d> X=1\r\n",
     b"RCPT TO:<.@d>\r\n",
     b"rcpt to:<e@d>\r\n",
+    b"RCPT TO:<" + b"long" * 25 + b"@d>\r\n",
 ]
 pipelined = st.lists(
     st.one_of(
@@ -260,6 +261,7 @@ def test_envelopes_in_one_segment_come_to_the_same_as_line_by_line(profile, stre
     def result(chunks):
         made = config(profile, ["deliver"])
         made.limits.recipients = 5
+        made.limits.command_line = 100
         driver = play(made, chunks, judge)
         return driver.output, driver.events
 

@@ -395,7 +395,7 @@ def test_where_openssl_decides_its_yes_may_still_become_a_no(version):
 def test_where_nobody_listens_any_more_openssls_verdict_counts():
     for certificate, over in ((CLIENT, []), (SELF_SIGNED, ["TLS failure"])):
         driver, client = judged(lambda _status: Accept(), "TLSv1_2", certificate)
-        driver.session.config.ask = frozenset(EVERYTHING)
+        driver.session.config.listen_for(frozenset(EVERYTHING))
         with contextlib.suppress(ssl.SSLError):
             client.handshake()
         assert closed(driver) == over
