@@ -37,7 +37,8 @@ class Content(NamedTuple):
     @property
     def size(self) -> int:
         """How many octets :attr:`body` has."""
-        return sum(map(len, self.pieces))
+        pieces = self.pieces
+        return len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
 
     def text(self) -> bytes:
         """Return the whole message, trace header first, lines joined by LF with none after the last."""

@@ -142,7 +142,10 @@ class RecordedSession(FaultySession):
         end = Session._envelope(self, data, start) if faults is None or not faults.active else 0
         if end:
             commands = data[start : end - 2]
-            self.record.entries.extend(_each(commands) if len(commands) > MAX_REPLIES else ((commands,),))
+            if len(commands) > MAX_REPLIES:
+                self.record.entries.extend(_each(commands))
+            else:
+                self.record.entries.append((commands,))
         return end
 
     def _received(self, body: "Body | Taker", last: bytes) -> None:

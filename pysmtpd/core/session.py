@@ -411,7 +411,7 @@ class Session:
             case "id":
                 self.id = value
                 if self._open is not None and isinstance(self._open.question, Deliver) and not self.config.lmtp:
-                    self._open = self._open._replace(acceptance=wire(self.config.replies.delivered.format(id=value)))
+                    self._open = self._open._replace(acceptance=self._delivered(value))
             case "access":
                 self._denied = value == "denied"
             case "client_addr":
@@ -440,7 +440,9 @@ class Session:
         out = self.out
         if not out:
             return b""
-        output = out[0] if len(out) == 1 else b"".join(out)
+        if len(out) == 1:
+            return out.pop()
+        output = b"".join(out)
         out.clear()
         return output
 
@@ -452,25 +454,25 @@ class Session:
         events = self.events
         size = len(data)
         start = 0
-        while not events:
-            if self.body is not None:
-                end = self.body.feed(data, start) if start < size else -1
+        while start < size and not events:
+            body = self.body
+            if body is not None:
+                end = body.feed(data, start)
                 if end < 0:
                     return
                 last = data[end - 1 : end]
-                if last == b"\r" and data.startswith(b"\n", end) and isinstance(self.body, Body):  # a chunk ends where it says
+                if last == b"\r" and data.startswith(b"\n", end) and isinstance(body, Body):  # a chunk ends where it says
                     last = b"\n"
                     end += 1
                 start = end
-                self._received(self.body, last)
+                self._received(body, last)
                 continue
             if size - start > _SHORTEST_ENVELOPE and (end := self._envelope(data, start)):
                 start = end
                 continue
             end = data.find(b"\r\n", start)
             if end < 0:
-                if start < size:
-                    self._no_line_end(data[start:], limit)
+                self._no_line_end(data[start:], limit)
                 return
             if end - start > limit:
                 self._too_long(data[start : start + grammar.HTTP_METHOD_LENGTH])
@@ -594,7 +596,7 @@ class Session:
 
     def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
-            if bool(self.seen & rule.bit) is not rule.wanted:
+            if (self.seen & rule.bit > 0) is not rule.wanted:
                 self.fail(getattr(self.config.replies, rule.reply))
                 if rule.log:
                     self.debug(rule.log.format(verb=verb))
@@ -937,14 +939,18 @@ class Session:
     def message_received(self, content: list[bytes], newline: bytes) -> None:
         """A whole message is there: ask whether it is welcome."""
         config = self.config
-        delivered = wire(config.replies.delivered.format(id=self.id)) if not config.lmtp else self._delivered_to_each()
+        delivered = self._delivered(self.id) if not config.lmtp else self._delivered_to_each()
         if "deliver" in config.ask:
             received = _new(Content, (self._trace, content, newline))
             question = _new(Deliver, (self.sender, tuple(self.recipients), received, self.id, self.envelope))
-            self.ask(question, delivered, self.end_transaction, self._delivery_refused)
+            self._open = _new(_OpenQuestion, (question, delivered, self.end_transaction, self._delivery_refused, None))
+            self.events.append(question)
         else:
             self.out.append(delivered)
             self.end_transaction()
+
+    def _delivered(self, message_id: str) -> bytes:
+        return self.config.replies.delivered % message_id.encode("ascii", "replace")
 
     def fail_message(self, reply: bytes) -> None:
         """Refuse the message that was being sent."""

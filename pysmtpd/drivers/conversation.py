@@ -224,7 +224,7 @@ class Conversation:
                     | StartTls()
                     | TlsReport()
                 ):
-                    verdict = self._put(event)
+                    verdict = self._put(event) if self.service.options.callbacks else YES
                     if verdict is None:
                         self._flush()
                         return
@@ -253,11 +253,8 @@ class Conversation:
 
         Never raises: whatever a callback raises, SystemExit and KeyboardInterrupt included, refuses.
         """
-        callbacks = self.service.options.callbacks
-        if not callbacks:
-            return YES
         try:
-            result = call_back(callbacks, question)
+            result = call_back(self.service.options.callbacks, question)
             return YES if result is None else self.wait_for(result)
         except BaseException as error:
             return refusal(error)
