@@ -288,7 +288,12 @@ proc ::pysmtpd::Ask {number question} {
         set busy($number) 1
     }
     if {$kind eq "deliver"} {
-        LearnMessage $number $changes [split [lindex $values 0] \n]
+        # With no [expr], which would make a string of the lines.
+        if {[llength $values]} {
+            LearnMessage $number $changes [split [lindex $values 0] \n]
+        } else {
+            LearnMessage $number $changes [link::lines $number]
+        }
     } else {
         Learn $number $changes
     }

@@ -26,7 +26,9 @@ namespace eval ::pysmtpd::link {
     array set ahead {}
     array set begun {}
     array set turn {}
+    variable gathered         ;# number -> the lines of a large message, a list of lists, as far as they have come
     array set renamed {}
+    array set gathered {}
 
     # How much may be on its way to the child: large chunks of one session, and octets in all.
     variable max_ahead 8
@@ -429,6 +431,12 @@ proc ::pysmtpd::link::Act {operation number payload} {
             unset payload
             Answer $number $question
         }
+        30 {
+            variable gathered
+            if {[info exists ::pysmtpd::channels($number)]} {
+                lappend gathered($number) [::pysmtpd::LinesOf $payload]
+            }
+        }
         20 {
             Tidy $number
             ::pysmtpd::Perform $number close {}
@@ -546,11 +554,11 @@ proc ::pysmtpd::link::ActFor {session {only {}}} {
 proc ::pysmtpd::link::Answer {number question} {
     variable renamed
     variable turn
-    lassign $question kind changes acceptance more standing behind value
+    lassign $question kind changes acceptance more standing behind
     if {[info exists turn($number)]} {
         set before $turn($number)
     }
-    set verdict [::pysmtpd::Ask $number [list $kind $changes $value]]
+    set verdict [::pysmtpd::Ask $number [list $kind $changes {*}[lrange $question 6 end]]]
     if {[info exists renamed($number)]} {
         unset renamed($number)
         set acceptance [::pysmtpd::Result [Request 8 [list acceptance $number]]]
@@ -588,6 +596,17 @@ proc ::pysmtpd::link::Answer {number question} {
             Settle
         }
     }
+}
+
+# ::pysmtpd::link::lines --
+#
+#   Return the lines of a large message: they came before the question for it.
+#
+proc ::pysmtpd::link::lines {number} {
+    variable gathered
+    set lines [concat {*}$gathered($number)]
+    unset gathered($number)
+    return $lines
 }
 
 # ::pysmtpd::link::Settle --
@@ -919,7 +938,8 @@ proc ::pysmtpd::link::Tidy {number} {
     variable begun
     variable turn
     variable renamed
-    unset -nocomplain ahead($number) begun($number) turn($number) renamed($number)
+    variable gathered
+    unset -nocomplain ahead($number) begun($number) turn($number) renamed($number) gathered($number)
 }
 
 # ::pysmtpd::link::say --

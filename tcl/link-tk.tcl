@@ -132,6 +132,18 @@ proc ::pysmtpd::link::await {number} {
 proc ::pysmtpd::link::await_verb {number} {
 }
 
+# ::pysmtpd::link::lines --
+#
+#   Return the lines of a large message: Python has them piece by piece.
+#
+proc ::pysmtpd::link::lines {number} {
+    set lines {}
+    while {[llength [set piece [::pysmtpd::engine::piece $number]]]} {
+        lappend lines [::pysmtpd::LinesOf [lindex $piece 0]]
+    }
+    return [concat {*}$lines] ;# [lappend] of thousands of elements at once is slow
+}
+
 # ::pysmtpd::link::say --
 #
 #   A script has a line of its own for a client whose session is under TLS.

@@ -207,6 +207,17 @@ proc ::pysmtpd::LearnMessage {number changes lines} {
     set deliverable($channels($number)) [list $told_from($number) $told_to($number) $lines]
 }
 
+# ::pysmtpd::LinesOf --
+#
+#   Return the lines of a text; of an empty one, the one empty line that [split] would not make of it.
+#
+proc ::pysmtpd::LinesOf {text} {
+    if {$text eq ""} {
+        return [list {}]
+    }
+    return [split $text \n]
+}
+
 # ::pysmtpd::MessageOf --
 #
 #   Return reverse-path, forward-paths and lines of the message in a session; nothing where one of them is missing.

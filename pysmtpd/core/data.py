@@ -5,6 +5,7 @@ from the chunk before; chunks are joined once, at the end, and dots are unstuffe
 end of the chunk: CPython is twice as fast that way, and where there is just one such dot, as nearly always, it stands there.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar, Final, NamedTuple
 
 _NEWLINES: Final = (b"\r", b"\n")
@@ -47,10 +48,31 @@ class Content(NamedTuple):
         if not pieces:
             return head
         if self.newline != b"\n":
-            body = self.body
-            pieces = [with_lf(body) or body.replace(b"\r\n", b"\n")]
+            pieces = [self._with_lf(self.body)]
         pieces[-1] = pieces[-1].removesuffix(b"\n")  # the last chunk of BDAT need not end a line
         return b"".join((head, b"\n", *pieces) if head else pieces)
+
+    def lines_in_pieces(self, size: int) -> Iterator[bytes]:
+        """Return what :meth:`text` does, piece by piece: whole lines, joined by LF, at least so many octets but for the last one.
+
+        Who goes through a large message so never has to have it in one piece.
+        """
+        head = self.trace.encode("latin-1", "replace")
+        gathered, count = ([head, b"\n"], len(head)) if head else ([], 0)
+        for piece in self.pieces:
+            gathered.append(piece)
+            count += len(piece)
+            end = piece.rfind(b"\n") + 1 if count >= size else 0
+            if end:
+                gathered[-1] = piece[:end]
+                yield self._with_lf(b"".join(gathered))[:-1]
+                gathered = [piece[end:]]
+                count = len(piece) - end
+        if rest := b"".join(gathered):
+            yield self._with_lf(rest).removesuffix(b"\n")
+
+    def _with_lf(self, lines: bytes) -> bytes:
+        return lines if self.newline == b"\n" else with_lf(lines) or lines.replace(b"\r\n", b"\n")
 
     def lines(self) -> list[str]:
         """Return the whole message as the stock package's list of lines, one character per octet."""

@@ -37,6 +37,7 @@ LOG: Final = 17  # a Tcl list: level, text
 ASK: Final = (
     18  # a Tcl list: kind, changes of the state, reply to a yes, whether more follow, standing then, those if known, address
 )
+LINES: Final = 30  # the next lines of a large message, joined by LF; the question for it comes as ASK, without an address
 ASK_DELIVER: Final = 19  # length and a Tcl list as before but for the address; the message's text
 HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being put first
 CLOSE: Final = 20

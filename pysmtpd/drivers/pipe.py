@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import sys
+from typing import Any
 
 if __name__ == "__main__":
     # Started as a file, with nothing on the path but the standard library: the package stands two folders up.
@@ -24,6 +25,8 @@ _header = frames.HEADER.pack
 _READ_SIZE = 1 << 20
 #: Chunks of this size and more are counted by the Tcl side and taken back with TAKEN, so that a client cannot run ahead.
 LARGE_CHUNK = 16_384
+#: How much memory is worth keeping for the next message, in octets: half of what stays.
+_KEPT = 16 << 20
 #: How long a Python callback may go on after the script has gone, in seconds.
 _GRACE = 2.0
 
@@ -221,9 +224,9 @@ class Child:
                     case "close":
                         self.send(frames.CLOSE, number, b"")
 
-    def _ask(self, number: int, question: tuple[str, tuple[object, ...], object]) -> None:
+    def _ask(self, number: int, question: tuple[Any, ...]) -> None:
         """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
-        kind, changes, value = question
+        kind, changes, *values = question
         live = self._engine.sessions[number]
         session = live.session
         acceptance = session.acceptance.decode("ascii")
@@ -240,13 +243,18 @@ class Child:
                 behind = replies.decode("ascii")
                 standing = 0
         head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing} {list_element(behind)}"
-        if isinstance(value, bytes):
-            header = list_octets(head)
+        if not values:
+            for piece in live.pieces:
+                self.send(frames.LINES, number, piece)
+                self.flush()
+            self.send(frames.ASK, number, list_octets(head))
+        elif isinstance(values[0], bytes):
+            header, text = list_octets(head), values[0]
             self._out.extend(
-                (_header(4 + len(header) + len(value), frames.ASK_DELIVER, number), len(header).to_bytes(4), header, value)
+                (_header(4 + len(header) + len(text), frames.ASK_DELIVER, number), len(header).to_bytes(4), header, text)
             )
         else:
-            self.send(frames.ASK, number, list_octets(f"{head} {list_element(tcl_value(value))}"))
+            self.send(frames.ASK, number, list_octets(f"{head} {list_element(tcl_value(values[0]))}"))
 
     def _watch(self) -> None:
         """Before Python callbacks run: see to it that one that never returns does not outlive the script."""
@@ -310,10 +318,20 @@ def _widen(*pipes: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _READ_SIZE)
 
 
+def _keep_memory() -> None:
+    """Have the memory of a large message kept for the next one, where the C library is glibc.
+
+    It gives memory back to the system above a mark, and takes it as fresh pages again, one fault each. Freeing something large
+    raises that mark to twice its size. Nothing is ever stored here, and so nothing taken.
+    """
+    bytes(_KEPT)
+
+
 def main() -> None:
     """Run the child."""
     source, sink = _take_over_standard_streams()
     _widen(source, sink)
+    _keep_memory()
     child = Child(source, sink)
     sys.stdout = io.TextIOWrapper(ScriptOutput(child), encoding="utf-8", write_through=True)
     with contextlib.suppress(KeyboardInterrupt):

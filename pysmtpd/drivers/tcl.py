@@ -9,8 +9,9 @@ action      argument
 ``write``   reply bytes to send
 ``hold``    reply bytes to send with the next ones; or when the callback that is now asked runs the event loop
 ``log``     level and text
-``ask``     the question, what changed in the session's state since the last one, the address or the message; always
-            the last action: the script's callback runs, and its outcome goes to :meth:`TclEngine.accept` or ``refuse``
+``ask``     the question, what changed in the session's state since the last one, the address or the message, which is left
+            out where it is large, to be had from :attr:`Live.pieces`; always the last action: the script's callback runs, and
+            its outcome goes to :meth:`TclEngine.accept` or ``refuse``
 ``python``  nothing; always the last action: a Python callback is due, to be run by :meth:`TclEngine.resolve` once the
             replies before it are out
 ``tls``     what changed in the session's state: from now on the session is under TLS
@@ -23,7 +24,7 @@ action      argument
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -60,7 +61,6 @@ from pysmtpd.core import (
     Verdict,
 )
 from pysmtpd.core.config import STOCK_BANNER
-from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl_values import list_elements, tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
@@ -80,6 +80,10 @@ Outcome: TypeAlias = bytes | Actions
 _YES: Final = Accept()
 _NO_QUESTIONS = frozenset((Log, Close, StartTls))
 _TLS_FLAGS = ("usetls", "request", "require")
+#: A message of more octets than this goes to Tcl in pieces: one string of it would be copied from place to place.
+LARGE_MESSAGE: Final = 262_144
+#: Octets in such a piece, at least.
+PIECE: Final = 131_072
 #: The items of a session's state that scripts read, by their names in the stock package.
 _STATE = ("domain", "from", "to", "options", "id", "access")
 #: The ones that only a session with our options has: who the client is behind a proxy and by AUTH, parameters of MAIL and RCPT.
@@ -103,7 +107,7 @@ class TclEngine:
         self.config = Config(clock.timestamp, clock.new_id, "localhost", TCLLIB_1_5)
         self.sessions: dict[Key, Live] = {}
         self.script_puts = False  #: replies go through a ``Puts`` of the script's own
-        self.message_of: Callable[[Content], object] = Content.text  #: makes of a message what Tcl is given
+        self.text_of: Callable[[bytes], str | bytes] = bytes  #: makes of the octets of a message what Tcl is given
         self._overrides = overrides or {}
         self._configured: dict[str, Callback] = {}
         self._scripted: set[str] = set()
@@ -475,7 +479,10 @@ class TclEngine:
     def _action(self, key: Key, live: "Live", event: Event) -> tuple[str, Any]:
         match event:
             case Deliver(content=content) if "deliver" not in self._asked_in_python:
-                return "ask", ("deliver", live.changes(), self.message_of(content))
+                if content.size > LARGE_MESSAGE:
+                    live.pieces = content.lines_in_pieces(PIECE)
+                    return "ask", ("deliver", live.changes())
+                return "ask", ("deliver", live.changes(), self.text_of(content.text()))
             case Log(level, text):
                 return "log", (level, text)
             case Close():
@@ -498,7 +505,7 @@ class TclEngine:
 class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "_told_of_ours", "behind", "foretold", "holds", "session", "standing", "turn", "unread")
+    __slots__ = ("_told", "_told_of_ours", "behind", "foretold", "holds", "pieces", "session", "standing", "turn", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -509,6 +516,9 @@ class Live:
         #: What came behind a message: its standing then, the bytes, the replies if known.
         self.behind: tuple[int, bytes, bytes] | None = None
         self.foretold = 0  #: octets of the replies to come that the client has already
+        self.pieces: Iterator[bytes] = iter(
+            ()
+        )  #: of a large message that Tcl is asked about, its whole lines, as they are fetched
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
         self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())
 

@@ -8,11 +8,11 @@ connection broke.
 import functools
 import sys
 from collections.abc import Callable
+from itertools import islice
 from tkinter import TclError
 from typing import Any
 
 from pysmtpd.callbacks import ConfigurationError, text_of
-from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl import Actions, TclEngine
 from pysmtpd.drivers.tcl_values import tcl_value
 from pysmtpd.location import tcl_path
@@ -40,7 +40,7 @@ class TkLink:
         self._tk = interpreter.tk
         self._call = interpreter.tk.call
         self._sessions = engine.sessions
-        engine.message_of = message_text
+        engine.text_of = text_for_tcl
         self._write = self._write_now
 
     def install(self) -> None:
@@ -61,6 +61,7 @@ class TkLink:
             "adopt": lambda key, client, port, name: engine.adopt(key, client, int(port), name),
             "receive": self._receive,
             "take": _guarded(self._take),
+            "piece": self._piece,
             "say": _guarded(engine.say),
             "overhear": engine.overhear,
             "accept": self._accept,
@@ -113,6 +114,11 @@ class TkLink:
         except BaseException as error:
             return _broken(error)
 
+    def _piece(self, key: str) -> tuple[str | bytes, ...]:
+        """Return the next lines of a large message, in a list of one; or nothing."""
+        live = self._sessions.get(key)
+        return tuple(text_for_tcl(piece) for piece in islice(live.pieces, 1)) if live is not None else ()
+
     def _accept(self, key: str, channel: str) -> Actions:
         """A script's callback says yes, and nearly always there are just replies to write; Tcl does it if no channel is named."""
         try:
@@ -131,10 +137,9 @@ class TkLink:
         return ()
 
 
-def message_text(content: Content) -> str | bytes:
-    """Return a message as Tcl can split it fastest: as a string, unless NUL is in it, which [split] would stop at."""
-    text = content.text()
-    return text if b"\0" in text else text.decode("latin-1")
+def text_for_tcl(octets: bytes) -> str | bytes:
+    """Return the text of a message as Tcl can split it fastest: as a string, unless NUL is in it, which [split] would stop at."""
+    return octets if b"\0" in octets else octets.decode("latin-1")
 
 
 def _hand_over(channel: str, output: bytes) -> Actions:

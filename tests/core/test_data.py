@@ -117,6 +117,20 @@ def test_a_message_as_text_and_as_lines():
     assert Content("T: x", [bytes(range(128, 256)) + b"\n"], b"\n").lines()[1] == "".join(map(chr, range(128, 256)))
 
 
+@settings(max_examples=300)
+@given(
+    trace=st.sampled_from(["", "T: x", "Return-Path: <a>\nX: \xe9"]),
+    pieces=st.lists(st.text("ab\r\n\xe9\0", max_size=6).map(lambda text: text.encode("latin-1")), max_size=8),
+    newline=st.sampled_from([b"\n", b"\r\n"]),
+    size=st.integers(1, 12),
+)
+def test_the_lines_in_pieces_are_those_of_the_text(trace, pieces, newline, size):
+    content = Content(trace, pieces, newline)
+    found = list(content.lines_in_pieces(size))
+    assert b"\n".join(found) == content.text()
+    assert [line for piece in found for line in piece.split(b"\n")] == content.text().split(b"\n") or not content.text()
+
+
 @pytest.mark.parametrize("kind", [CrlfBody, AnyNewlineBody])
 def test_the_log_sees_the_lines_as_they_were_sent(kind):
     body = kind(LIMIT)

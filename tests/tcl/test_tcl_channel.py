@@ -171,6 +171,20 @@ def test_a_large_body_arrives_as_sent(serve):
     assert int(server.eval("zlib crc32 [encoding convertto iso8859-1 $text]")) == zlib.crc32(wanted)
 
 
+@pytest.mark.parametrize("profile", ["tcllib-1.5", "rfc5321"])
+def test_the_lines_of_a_large_message_are_those_sent(serve, profile):
+    """Empty ones, long ones, octets of every kind; though they reach Tcl in pieces."""
+    server = serve("proc d {s r data} { set ::lines $data }\nsmtpd::configure -deliver d -profile " + profile)
+    kinds = [b"", b"", b"x" * 70, b"y" * 300_000, b"\0 and more", bytes(range(128, 256)), b"z " * 3_000]
+    lines = [kinds[number * number % 7] for number in range(300)] + [b"%d" % number for number in range(30_000)] + [b""] * 3
+    with server.client() as client:
+        client.hello()
+        assert client.mail(body=b"".join(line + b"\r\n" for line in lines)).code == 250
+    assert int(server.eval("llength $lines")) - len(lines) in (4, 5)  # the trace header
+    said = server.eval(f"zlib crc32 [encoding convertto iso8859-1 [join [lrange $lines end-{len(lines) - 1} end] \\n]]")
+    assert int(said) == zlib.crc32(b"\n".join(lines))
+
+
 def test_an_http_request_is_turned_away(serve):
     server = serve(COUNT)
     with server.client() as client:
