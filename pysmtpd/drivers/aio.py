@@ -18,7 +18,7 @@ from typing import Any
 from pysmtpd.callbacks import refusal
 from pysmtpd.core import Verdict
 from pysmtpd.drivers.conversation import SWEEP, YES, Service
-from pysmtpd.drivers.sockets import READ, Connection, SelectorPoller, Sockets, Waker, new_poller
+from pysmtpd.drivers.sockets import Connection, SelectorPoller, Sockets, Waker, new_poller
 
 
 class AwaitingConnection(Connection):
@@ -120,15 +120,10 @@ class Hub(Sockets):
         await asyncio.shield(self._ended)
 
     def _ready(self) -> None:
-        """Somebody is ready. A client that is alone is nearly always who: to ask the poller would be one system call more."""
-        live = self.service.live
-        if len(live) == 1:
-            (only,) = live
-            if isinstance(only, Connection) and only.is_heard:
-                self.handle([(only.descriptor, READ)])
-                if only.heard == self.now:
-                    return
-        self.handle(self.poller.poll(0))
+        """Somebody is ready, and a client that is alone is nearly always who."""
+        if not self.serve_lone():
+            self.handle(self.poller.poll(0))
+        self.meet_again()
 
     def _sweep(self) -> None:
         self._timer = None

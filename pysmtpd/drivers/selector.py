@@ -91,6 +91,7 @@ class Loop(Sockets):
         due = self.now + pause
         while not self._ending:
             self.handle(poll(pause if live or self.paused else None))
+            self.meet_again()
             if self.now >= due:
                 pause = self.service.sweep(self.now)
                 due = self.now + pause

@@ -5,6 +5,7 @@ Both have a subclass of :class:`Sockets`. All of it belongs to one thread, but f
 """
 
 import errno
+import os
 import select
 import selectors
 import socket
@@ -29,6 +30,14 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 #: Seconds for which it is not said again that there is nothing left.
 _SILENCE: Final = 60.0
+
+
+#: What a client may take that goes on at once: a loop so long, which is some microseconds. On a single processor none can.
+_MOMENT: Final = range(600 if (os.cpu_count() or 1) > 1 else 0)
+#: How often one is served in a row before the others have their turn.
+_TURNS: Final = 8
+#: How many turns go by, where it was in vain, until it is tried again, at most.
+_MOST_RESTS: Final = 255
 
 
 class Poller(Protocol):
@@ -322,6 +331,8 @@ class Sockets:
         self.service = service
         self.poller = poller if poller is not None else new_poller()
         self.buffer = memoryview(bytearray(READ_SIZE))  #: where bytes are received: emptied before the next socket is read
+        self._in_vain = 0  # how long it was in vain to wait for a client to go on, more or less
+        self._rests = 0  # how often not to
         self.now = monotonic()  #: when the poller returned last
         self.paused: list[_Listener] = []  #: those who let nobody in for now
         self._complained = -_SILENCE  # when it was last said that there is nothing left to let clients in with
@@ -371,6 +382,36 @@ class Sockets:
         for listener in paused:
             if self._handlers.get(listener.descriptor) is listener:
                 self.poller.modify(listener.descriptor, READ)
+
+    def meet_again(self) -> None:
+        """Serve a client that is alone for as long as it goes on at once, some times in a row.
+
+        To fall asleep, and to be woken, can take longer than to serve it. So it has a moment, some microseconds, in which nothing
+        is called, the system neither. Where that was in vain it is tried more and more seldom.
+        """
+        if len(self.service.live) != 1:
+            return
+        if self._rests:
+            self._rests -= 1
+            return
+        for _ in range(_TURNS):
+            for _ in _MOMENT:
+                pass
+            if not self.serve_lone():
+                self._in_vain = self._rests = min(2 * self._in_vain + 1, _MOST_RESTS)
+                return
+            self._in_vain >>= 1
+
+    def serve_lone(self) -> bool:
+        """Serve a client that is alone, without asking the poller, and tell whether it has said something."""
+        live = self.service.live
+        if len(live) != 1:
+            return False
+        (only,) = live
+        if not (isinstance(only, Connection) and only.is_heard):
+            return False
+        self.handle([(only.descriptor, READ)])
+        return only.heard == self.now
 
     def handle(self, events: list[tuple[int, int]]) -> None:
         """Do what the poller says is due."""

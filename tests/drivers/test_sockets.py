@@ -3,6 +3,7 @@
 import os
 import select
 import selectors
+from types import SimpleNamespace
 
 import pytest
 from smtp_client import Client
@@ -51,3 +52,34 @@ def test_a_poller_over_a_selector_speaks_as_epoll_does():
         poller.close()
     os.close(reader)
     os.close(writer)
+
+
+class Alone(sockets.Sockets):
+    """One client, that goes on at once for some turns, and then never."""
+
+    def __init__(self, turns):
+        super().__init__(SimpleNamespace(live={object(): None}), SelectorPoller(selectors.DefaultSelector()))
+        self.turns = turns
+        self.tried = 0
+
+    def serve_lone(self):
+        self.tried += 1
+        return self.tried <= self.turns
+
+
+def test_a_client_that_goes_on_at_once_is_served_some_times_in_a_row():
+    alone = Alone(turns=100)
+    alone.meet_again()
+    assert 1 < alone.tried < 20
+
+
+def test_a_client_that_does_not_is_waited_for_more_and_more_seldom():
+    alone = Alone(turns=0)
+    for _ in range(10_000):
+        alone.meet_again()
+    assert 1 < alone.tried < 100
+    alone.service.live[object()] = None
+    tried = alone.tried
+    for _ in range(1_000):
+        alone.meet_again()
+    assert alone.tried == tried
