@@ -188,7 +188,10 @@ class Session:
             return 0
 
     def readable(self) -> None:
-        data = self.sock.recv(RECEIVE_SIZE)
+        try:
+            data = self.sock.recv(RECEIVE_SIZE)
+        except BlockingIOError:  # told of a connection that had this number before
+            return
         if not data:
             raise LoadError(f"connection closed after {self.step.send[:40]!r}")
         if self.load.quick:
