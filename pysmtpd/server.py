@@ -59,7 +59,7 @@ class Server(BaseServer):
             if self._loop is None or not self._loop.running:
                 self._service = self._new_service()  # an old loop may be about to end what it served
                 self._loop = Loop(self._service)
-            self._loop.serve(listener, shared=self._adopted)
+            self._loop.serve(listener)
             self._has_started(listener)
         return listener
 

@@ -41,9 +41,9 @@ class Loop(Sockets):
 
     # For any thread
 
-    def serve(self, listener: socket.socket, *, shared: bool = False) -> None:
-        """Accept connections on a listening socket, ``shared`` with other processes or not, from now on. For any thread."""
-        super().serve(listener, shared=shared)
+    def serve(self, listener: socket.socket) -> None:
+        """Accept connections on a listening socket from now on. For any thread."""
+        super().serve(listener)
         self._waker.wake()
 
     def release(self, listener: socket.socket) -> None:

@@ -22,9 +22,6 @@ from pysmtpd.drivers.conversation import READ_SIZE, YES, Conversation, Service, 
 READ: Final = 1
 WRITE: Final = 4
 
-#: How many clients are let in before those that are in have their turn.
-_ACCEPTS: Final = 16
-
 #: What accept fails with when the process or the system has nothing left to give.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -254,27 +251,28 @@ class Connection(Conversation):
 class _Listener:
     """A listening socket."""
 
-    def __init__(self, sockets: "Sockets", listener: socket.socket, shared: bool) -> None:
+    def __init__(self, sockets: "Sockets", listener: socket.socket) -> None:
         self._sockets = sockets
         self._listener = listener
-        self._accepts = 1 if shared else _ACCEPTS  # the other processes are to have some, too
         self.descriptor = listener.fileno()
         self._sets_no_delay: bool | None = None  # whether each connection has to be told: most systems pass it on
 
     def ready(self, _events: int) -> None:
-        """Clients wait to be let in."""
-        for _ in range(self._accepts):
-            try:
-                connected, peer = self._listener.accept()
-            except OSError as error:  # nobody there, or gone again, or the listener is: closed just now by another thread
-                if error.errno in _EXHAUSTED:
-                    self._sockets.pause_accepting(self, error)
-                return
-            try:
-                self._prepare(connected)
-                self._sockets.connection(self._sockets, connected, peer)
-            except OSError:  # gone already
-                connected.close()
+        """Clients wait to be let in: one is, before those that are in have their turn, and other processes theirs.
+
+        To ask whether there is another one costs as much as to let one in, and nearly always there is none.
+        """
+        try:
+            connected, peer = self._listener.accept()
+        except OSError as error:  # nobody there, or gone again, or the listener is: closed just now by another thread
+            if error.errno in _EXHAUSTED:
+                self._sockets.pause_accepting(self, error)
+            return
+        try:
+            self._prepare(connected)
+            self._sockets.connection(self._sockets, connected, peer)
+        except OSError:  # gone already
+            connected.close()
 
     def _prepare(self, connected: socket.socket) -> None:
         connected.setblocking(False)
@@ -339,10 +337,10 @@ class Sockets:
         self._handlers: dict[int, Handler] = {}
         self._listeners: dict[socket.socket, _Listener] = {}
 
-    def serve(self, listener: socket.socket, *, shared: bool = False) -> None:
-        """Accept connections on a listening socket, ``shared`` with other processes or not, from now on. For any thread."""
+    def serve(self, listener: socket.socket) -> None:
+        """Accept connections on a listening socket from now on. For any thread."""
         listener.setblocking(False)
-        handler = self._listeners[listener] = _Listener(self, listener, shared)
+        handler = self._listeners[listener] = _Listener(self, listener)
         self.watch(handler.descriptor, handler)
 
     def release(self, listener: socket.socket) -> None:
