@@ -232,10 +232,9 @@ class Conversation:
                 case Log():
                     self.service.log(event)
                 case Close():
+                    self.closing = True  # so that what is written now is known to be the last
                     self._flush()
-                    if not self.closing:
-                        self.closing = True
-                        self.finish()
+                    self.finish()
                     return
                 case Pause():
                     self._flush()

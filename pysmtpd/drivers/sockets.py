@@ -22,6 +22,9 @@ from pysmtpd.drivers.conversation import READ_SIZE, YES, Conversation, Service, 
 READ: Final = 1
 WRITE: Final = 4
 
+#: Says that more is to follow at once: behind the last reply that is the end of our side, which then needs no segment of its own.
+_MORE: Final = getattr(socket, "MSG_MORE", 0)
+
 #: What accept fails with when the process or the system has nothing left to give.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -166,7 +169,7 @@ class Connection(Conversation):
             self._unsent = memoryview(b"".join((self._unsent, data)))
             return
         try:
-            sent = self._send(data)
+            sent = self._send(data, _MORE) if self.closing else self._send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -194,7 +197,7 @@ class Connection(Conversation):
 
     def finish(self) -> None:
         """Close the connection once everything written has gone out, and the client, having seen it, ends its side."""
-        if self._unsent:
+        if self._unsent or self.descriptor < 0:
             return
         if self._at_end:
             self.abort()
