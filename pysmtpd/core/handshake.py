@@ -204,3 +204,25 @@ class Handshake:
     def _tell_done(self, state: str) -> None:
         self._done = True
         self.steps.append(("info", "handshake", "done", state))
+
+
+class _Untold(Handshake):
+    """A handshake without anybody to tell: it has no steps."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.steps = deque(maxlen=0)
+
+    def waits(self) -> None:
+        """It is the client's turn."""
+
+    def succeeded(self) -> None:
+        """The handshake is over."""
+
+    def failed(self, reason: str) -> None:
+        """The handshake is over, and it came to nothing; or it was over already, and it is the connection that is broken."""
+
+
+#: All of those, since they are alike.
+UNTOLD: Final = _Untold()

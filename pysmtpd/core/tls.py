@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from pysmtpd.core.events import TlsReport, Verdict
-from pysmtpd.core.handshake import VERIFY, Check, Handshake
+from pysmtpd.core.handshake import UNTOLD, VERIFY, Check, Handshake
 from pysmtpd.core.session import Session
 
 Context: TypeAlias = ssl.SSLContext
@@ -212,6 +212,10 @@ def _words(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
+#: How many octets there are in a record at most (RFC 8446, 5.1): so one is read whole.
+_RECORD: Final = 16_384
+
+
 class Stage:
     """One end of a TLS connection, in memory.
 
@@ -241,17 +245,19 @@ class Stage:
         self._clear = clear
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        own = context.for_one() if isinstance(context, _ToldContext) else context
-        self._object = own.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._notified = False
-        self.told = isinstance(own, _ToldContext)  #: whether there is somebody to tell of the handshake
-        self.handshake = Handshake()  #: what is told of it then
+        self.told = isinstance(context, _ToldContext)  #: whether there is somebody to tell of the handshake
+        self.handshake = UNTOLD  #: what is told of it then
         self._examiner: Examiner | None = None
         self._examination: Examination | None = None  # that waits for an answer
-        if isinstance(own, _ToldContext) and isinstance(self._object, _ToldObject):
+        if isinstance(context, _ToldContext):
+            context = context.for_one()
+            self.handshake = Handshake()
+            if context.verify_mode != ssl.CERT_NONE:
+                self._examiner = context.settings.examiner
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        if isinstance(self._object, _ToldObject):
             self._object.handshake = self.handshake
-            if own.verify_mode != ssl.CERT_NONE:
-                self._examiner = own.settings.examiner
         self.established = False  #: whether the handshake is over, and well
         self.ended = False  #: whether there is nothing more to come from the client
         self.problem = ""  #: why there will be nothing more, where the client did not say so
@@ -277,7 +283,11 @@ class Stage:
     def shake(self, *, taken: bool = True) -> None:
         """Go on with the handshake, as far as possible. ``taken`` is the answer, if it waits for one. Never raises."""
         try:
-            check = self._go_on(taken)
+            if self._examiner is None:
+                self._object.do_handshake()
+                check = None
+            else:
+                check = self._examine(self._examiner, taken)
             if check is not None:
                 self.handshake.steps.append(check)
             else:
@@ -291,12 +301,9 @@ class Stage:
             self.problem = str(error)
             self.handshake.failed(self.problem)
 
-    def _go_on(self, taken: bool) -> Check | None:
-        if self._examiner is None:
-            self._object.do_handshake()
-            return None
+    def _examine(self, examiner: Examiner, taken: bool) -> Check | None:
         # While it waits, OpenSSL is in the middle of something: nothing may be asked of _object.
-        examination, self._examination = self._examination or self._examiner.begin(self._object.do_handshake), None
+        examination, self._examination = self._examination or examiner.begin(self._object.do_handshake), None
         check = examination.go_on(taken)
         if check is not None:
             self._examination = examination
@@ -328,11 +335,12 @@ class Stage:
 
     def decrypt(self, data: bytes) -> bytes:
         """Take records, once there is a connection; return what was in them. Never raises."""
+        incoming = self._incoming
+        incoming.write(data)
         found = []
         try:
-            self._incoming.write(data)
-            while self._incoming.pending or self._object.pending():  # else reading would only raise, which is slow
-                chunk = self._object.read(65_536)
+            while incoming.pending:  # else reading would only raise, which is slow
+                chunk = self._object.read(_RECORD)
                 if not chunk:
                     self.ended = True
                     break
@@ -343,7 +351,7 @@ class Stage:
             self.ended = True
         except ssl.SSLError as error:
             self._fails(error)
-        return b"".join(found)
+        return found[0] if len(found) == 1 else b"".join(found)
 
     def end(self) -> None:
         """Take the end of the client's side, where the client has not said that there is nothing more to come."""
@@ -367,9 +375,10 @@ class Stage:
     def encrypt(self, data: bytes, *, last: bool) -> bytes:
         """Return all that is to be sent, ``data`` at its end; after the ``last`` comes a close_notify."""
         try:
-            view = memoryview(data)
-            while view:
-                view = view[self._object.write(view) :]
+            if data:
+                view = memoryview(data)
+                while view:
+                    view = view[self._object.write(view) :]
             if last and self.established and not self._notified:
                 self._notified = True
                 self._object.unwrap()
@@ -505,7 +514,7 @@ class EncryptedSession(Session):
         elif stage.established:
             if self.tls is None:
                 self.tls = stage.facts()
-            if not stage.ended:
+            if stage.fed and not stage.ended:
                 self._take(b"")
         elif stage.fed:
             stage.shake()
@@ -572,7 +581,12 @@ class EncryptedSession(Session):
 
     def take_output(self) -> bytes:
         """Return the records since the last call. What is said in the course of the handshake waits for its end."""
-        return self._stage.encrypt(super().take_output() if self.tls is not None else b"", last=self._closed)
+        out = self.out
+        text = b""
+        if out and self.tls is not None:
+            text = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+        return self._stage.encrypt(text, last=self._closed)
 
     @property
     def acceptance(self) -> bytes:
