@@ -711,14 +711,16 @@ class Session:
         extensions = config.extension_lines[self.secure]
         text = config.replies.ehlo if extensions else config.replies.hello
         self.out.append(config.hello.with_values(text, self._hello_values(), extensions))
-        self.debug(f"EHLO on {self.name} from {self.domain}")
+        if config.log_threshold == 0:
+            self.debug(f"EHLO on {self.name} from {self.domain}")
 
     # Encryption: the rest of it stands in pysmtpd.core.tls
 
     def _starttls(self, line: str) -> None:
         """STARTTLS: RFC 3207, 4."""
         config = self.config
-        self.debug(f"{line} on {self.name}")
+        if config.log_threshold == 0:
+            self.debug(f"{line} on {self.name}")
         if len(line) > len("STARTTLS"):
             self.fail(config.replies.no_parameters)
         elif config.tls is None:
@@ -1068,7 +1070,8 @@ class Session:
 
     def _quit(self, _line: str) -> None:
         """QUIT: RFC 5321, 4.1.1.10."""
-        self.debug(f"QUIT on {self.name}")
+        if self.config.log_threshold == 0:
+            self.debug(f"QUIT on {self.name}")
         self.reply(self.config.replies.goodbye, server=self.config.server_address)
         self.close("quit")
 

@@ -247,7 +247,7 @@ class Stage:
         self._outgoing = ssl.MemoryBIO()
         self._notified = False
         self.told = isinstance(context, _ToldContext)  #: whether there is somebody to tell of the handshake
-        self.handshake = UNTOLD  #: what is told of it then
+        self.handshake: Handshake = UNTOLD  #: what is told of it then
         self._examiner: Examiner | None = None
         self._examination: Examination | None = None  # that waits for an answer
         if isinstance(context, _ToldContext):
@@ -577,7 +577,7 @@ class EncryptedSession(Session):
         if self._stage.examined:
             self._open = None
             self._closed = True
-        self._stage.abandon()
+            self._stage.abandon()
 
     def take_output(self) -> bytes:
         """Return the records since the last call. What is said in the course of the handshake waits for its end."""

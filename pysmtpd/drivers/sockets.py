@@ -21,6 +21,8 @@ from pysmtpd.drivers.conversation import READ_SIZE, YES, Conversation, Service, 
 #: What a socket is watched for; the numbers are epoll's.
 READ: Final = 1
 WRITE: Final = 4
+#: What epoll says besides of a connection that the client has broken off.
+_BROKEN: Final = 8
 
 #: Says that more is to follow at once: behind the last reply that is the end of our side, which then needs no segment of its own.
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
@@ -118,7 +120,7 @@ class Connection(Conversation):
 
     __slots__ = ("_at_end", "_events", "_receive", "_send", "_socket", "_sockets", "_unsent", "descriptor")
 
-    def __init__(self, sockets: "Sockets", connected: socket.socket, peer: Any) -> None:
+    def __init__(self, sockets: "Sockets", connected: socket.SocketType, peer: Any) -> None:
         super().__init__(sockets.service)
         self._sockets = sockets
         self._socket = connected
@@ -133,7 +135,7 @@ class Connection(Conversation):
 
     def ready(self, events: int) -> None:
         """The socket has something to read, or room to write, or is broken."""
-        if not events & READ:
+        if not events & READ or (self.closing and events & _BROKEN):
             if events & WRITE:
                 self._write_on()
             else:
@@ -256,7 +258,10 @@ class _Listener:
 
     def __init__(self, sockets: "Sockets", listener: socket.socket) -> None:
         self._sockets = sockets
-        self._listener = listener
+        # What is behind socket.accept. That has each connection find out anew what is known here, by way of enumerations, and
+        # make an object that waits for others to let go of it: more than what the system needs to let a client in.
+        self._accept = listener._accept  # type: ignore[attr-defined] # not a public name: there since Python 3.2
+        self._family, self._type, self._protocol = int(listener.family), int(listener.type), listener.proto
         self.descriptor = listener.fileno()
         self._sets_no_delay: bool | None = None  # whether each connection has to be told: most systems pass it on
 
@@ -266,18 +271,19 @@ class _Listener:
         To ask whether there is another one costs as much as to let one in, and nearly always there is none.
         """
         try:
-            connected, peer = self._listener.accept()
+            descriptor, peer = self._accept()
         except OSError as error:  # nobody there, or gone again, or the listener is: closed just now by another thread
             if error.errno in _EXHAUSTED:
                 self._sockets.pause_accepting(self, error)
             return
+        connected = socket.SocketType(self._family, self._type, self._protocol, descriptor)
         try:
             self._prepare(connected)
             self._sockets.connection(self._sockets, connected, peer)
         except OSError:  # gone already
             connected.close()
 
-    def _prepare(self, connected: socket.socket) -> None:
+    def _prepare(self, connected: socket.SocketType) -> None:
         connected.setblocking(False)
         if self._sets_no_delay is None:
             with_tcp = connected.family in (socket.AF_INET, socket.AF_INET6)
