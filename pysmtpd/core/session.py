@@ -736,9 +736,7 @@ class Session:
 
         What waits here was sent before the handshake, by anybody: it is dropped.
         """
-        from pysmtpd.core.tls import EncryptedSession, Stage
-
-        self._stage = Stage(context, self.take_output())
+        context.encrypt(self, self.take_output())
         self._buffer = LineBuffer()
         self.prelude = Session._first_line
         self.reset()
@@ -746,7 +744,6 @@ class Session:
         self.user = self._plain = None
         self.seen = ENCRYPTED
         self.secure = True
-        self.__class__ = EncryptedSession
 
     # The mail transaction
 

@@ -10,13 +10,11 @@ import hashlib
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from pysmtpd.core.events import TlsReport, Verdict
 from pysmtpd.core.handshake import UNTOLD, VERIFY, Check, Handshake
 from pysmtpd.core.session import Session
-
-Context: TypeAlias = ssl.SSLContext
 
 #: Attribute types by their short names (RFC 4514, 3, and OpenSSL's for those that are not there).
 _SHORT_NAMES: Final = {
@@ -41,7 +39,7 @@ class TlsFacts(NamedTuple):
     peer_certificate: dict[str, Any] | None  #: the client's certificate as ``ssl.SSLSocket.getpeercert`` has it; None without
 
 
-_Context = TypeVar("_Context", bound=Context)
+_Context = TypeVar("_Context", bound=ssl.SSLContext)
 
 
 class Examination(Protocol):
@@ -80,6 +78,15 @@ class TlsSettings(NamedTuple):
     examiner: Examiner | None = None
 
 
+class Context(ssl.SSLContext):
+    """The context of a server. It brings the rest of this module to the sessions, which do not import it."""
+
+    def encrypt(self, session: Session, clear: bytes) -> None:
+        """Have a session go on under TLS, behind bytes that go out before the first record: the reply to STARTTLS."""
+        session._stage = Stage(self, clear)
+        session.__class__ = EncryptedSession
+
+
 #: What OpenSSL says of certificates with keys and signatures of another age...
 _TOO_WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
 #: ...which test servers go on using, the one in tcllib's examples among them: taken at OpenSSL's own security level of old, where
@@ -92,7 +99,7 @@ def make_context(settings: TlsSettings) -> Context:
 
     Raises ValueError that names the option, the file and what is wrong with it.
     """
-    kind = _ToldContext if settings.told else ssl.SSLContext
+    kind = _ToldContext if settings.told else Context
     mode = ssl.CERT_REQUIRED if settings.require else ssl.CERT_OPTIONAL if settings.request else ssl.CERT_NONE
     if settings.examiner is not None:
         context = settings.examiner.new_context(kind, mode)
@@ -129,7 +136,7 @@ class _ToldObject(ssl.SSLObject):
     handshake: Handshake
 
 
-class _ToldContext(ssl.SSLContext):
+class _ToldContext(Context):
     """A context for connections whose handshakes are told."""
 
     settings: TlsSettings

@@ -26,6 +26,8 @@ _BROKEN: Final = 8
 
 #: Says that more is to follow at once: behind the last reply that is the end of our side, which then needs no segment of its own.
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
+#: Has what came acknowledged now, and not with the next reply; 0 where the system cannot be told so.
+_QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", 0)
 
 #: What accept fails with when the process or the system has nothing left to give.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -154,11 +156,32 @@ class Connection(Conversation):
                 self.abort()
         elif size:
             self.heard = sockets.now
-            self.take(bytes(sockets.buffer[:size]))
+            data = bytes(sockets.buffer[:size])
+            if self.session.secure and self.session.tls is None:
+                self._shake(data)
+            else:
+                self.take(data)
         else:
             self._at_end = True
             self.take_end()
             self._watch()
+
+    def _shake(self, data: bytes) -> None:
+        """Go on with a TLS handshake. Right behind its end comes the first command, and one write is enough for both.
+
+        A client without TCP_NODELAY is held back by its own system until ours acknowledges the end of the handshake.
+        """
+        session = self.session
+        session.receive(data)
+        more = b""
+        if session.tls is not None and session.wants_input and _QUICK_ACK:
+            buffer = self._sockets.buffer
+            try:
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+                more = bytes(buffer[: self._receive(buffer)])
+            except OSError:  # nothing there yet, or no TCP; if the connection is broken, that is found out in its turn
+                pass
+        self.take(more)
 
     @property
     def is_heard(self) -> bool:
