@@ -1,5 +1,6 @@
 """TLS under attack, against every driver: what comes in the clear stays outside, and a handshake gone wrong harms nobody."""
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -123,4 +124,32 @@ def test_octets_that_are_no_records_after_the_handshake_end_that_client_alone(se
             client.command("NOOP", 250)
     server.assert_alive()
     server.wait_nothing_left(descriptors)
+    assert server.delivered() == 1
+
+
+@pytest.mark.parametrize("leave", ["end", "close", "reset"])
+@pytest.mark.parametrize("said", ["", "EHLO client.example\r\n"], ids=["nothing", "a command"])
+def test_a_client_that_leaves_right_behind_the_handshake_leaves_nothing(server, said, leave):
+    descriptors = server.descriptors()
+    with server.client() as client:
+        client.hello()
+        encrypt(client)
+        if said:
+            client.send(said)
+        getattr(client, leave)()
+    server.assert_alive()
+    server.wait_nothing_left(descriptors)
+
+
+@pytest.mark.parametrize("no_delay", [False, True], ids=["held back by its system", "at once"])
+def test_what_comes_right_behind_the_handshake_is_answered_in_order(server, no_delay):
+    with server.client() as client:
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, no_delay)
+        client.hello()
+        encrypt(client)
+        client.send("EHLO client.example\r\nNOOP\r\n")
+        client.send("HELP\r\n")
+        client.expect(250, 250, 214)
+        assert client.mail().code == 250
+        client.quit()
     assert server.delivered() == 1
