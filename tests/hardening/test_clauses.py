@@ -242,12 +242,14 @@ CLAUSES = {
         clause(
             "after the handshake all begins anew, and a second STARTTLS is 503",
             TLS + "after_the_handshake_all_begins_anew_and_there_is_no_second_one",
+            TLS + "what_comes_right_behind_the_handshake_is_answered_in_order",
             BOTH + "a_mail_over_starttls",
         ),
         clause(
-            "garbage, a stall, FIN or RST in the handshake; octets that are no records after it",
+            "garbage, a stall, FIN or RST in the handshake, or right behind it; octets that are no records after it",
             TLS + "garbage_for_a_handshake_ends_that_client_alone",
             TLS + "a_handshake_that_stalls_or_breaks_off_stalls_nobody_and_leaves_nothing",
+            TLS + "a_client_that_leaves_right_behind_the_handshake_leaves_nothing",
             TLS + "octets_that_are_no_records_after_the_handshake_end_that_client_alone",
             BOTH + "garbage_for_a_handshake",
             BOTH + "a_client_that_leaves_in_the_handshake",
