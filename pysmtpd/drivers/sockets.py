@@ -181,7 +181,10 @@ class Connection(Conversation):
                 more = bytes(buffer[: self._receive(buffer)])
             except OSError:  # nothing there yet, or no TCP; if the connection is broken, that is found out in its turn
                 pass
-        self.take(more)
+        if more:
+            self.take(more)
+        else:
+            self.go_on()
 
     @property
     def is_heard(self) -> bool:
