@@ -280,7 +280,7 @@ def lock_step(settings: Settings, stream: bytes) -> Outcome:
             driver.receive(line + b"\r\n")
             continue
         # The LF of the CR that ended a body is no part of the line under the stock package's reading.
-        begun = session.prelude is not None and line[:1] == b"\n"
+        begun = session._late_lf and line[:1] == b"\n"
         part, end = (line + b"\r", b"\n") if number % 2 else (line, b"\r\n")
         early = replies_in(driver.receive(part))
         assert session._closed or begun or early <= (len(part) > LINE_LIMIT + 1), f"{early} replies to a part of {line!r}"

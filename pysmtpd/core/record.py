@@ -148,8 +148,8 @@ class RecordedSession(FaultySession):
                 self.record.entries.append((commands,))
         return end
 
-    def _received(self, body: "Body | Taker", last: bytes) -> None:
-        Session._received(self, body, last)
+    def _received(self, body: "Body | Taker") -> None:
+        Session._received(self, body)
         asked = self._open
         if asked is not None and type(asked.question) is Deliver:
             self.record.entries.append(asked.question.content.size)

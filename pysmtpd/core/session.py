@@ -100,6 +100,7 @@ class Session:
         "_closed",
         "_denied",
         "_eof",
+        "_late_lf",
         "_name",
         "_open",
         "_plain",
@@ -161,6 +162,7 @@ class Session:
         self._denied = False
         self._closed = False
         self._eof = False
+        self._late_lf = False  # the LF that belongs to the end of a body may come yet
         #: What looks at the next command line first, and returns the one to go on with; None where it has dealt with it.
         self.prelude: Callable[[Session, str], str | None] | None = Session._first_line
         self.confidential = False  #: whether the next line is a secret, not to be shown to anybody
@@ -278,6 +280,7 @@ class Session:
             type(self) is not Session
             or self.body is not None
             or self.prelude is not None
+            or self._late_lf
             or self.events
             or self.errors
             or self._closed
@@ -454,18 +457,20 @@ class Session:
         events = self.events
         size = len(data)
         start = 0
+        if self._late_lf:
+            self._late_lf = not size
+            start = int(data.startswith(b"\n"))
         while start < size and not events:
             body = self.body
             if body is not None:
                 end = body.feed(data, start)
                 if end < 0:
                     return
-                last = data[end - 1 : end]
-                if last == b"\r" and data.startswith(b"\n", end) and isinstance(body, Body):  # a chunk ends where it says
-                    last = b"\n"
-                    end += 1
+                if data.startswith(b"\r", end - 1) and isinstance(body, Body):  # what is none ends where it says
+                    self._late_lf = end == size
+                    end += data.startswith(b"\n", end)
                 start = end
-                self._received(body, last)
+                self._received(body)
                 continue
             if size - start > _SHORTEST_ENVELOPE and (end := self._envelope(data, start)):
                 start = end
@@ -590,10 +595,6 @@ class Session:
         self.out.append(self.config.replies.not_smtp)
         self.close("not SMTP")
 
-    def _after_cr(self, line: str) -> str:
-        """Look at the line after a body that a CR ended: the LF of that CR may lead it."""
-        return line.removeprefix("\n")
-
     def _in_sequence(self, verb: str, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
             if (self.seen & rule.bit > 0) is not rule.wanted:
@@ -607,7 +608,7 @@ class Session:
         if isinstance(self.body, Body) and self.config.log_threshold == 0:
             self._log_body(self.body, ended=False)
         cut_off = self._buffer.take()
-        if self.prelude is Session._after_cr:
+        if self._late_lf:
             cut_off = cut_off.removeprefix(b"\n")
         if not cut_off:
             self.log("warn" if self.config.profile.stock_replies else "info", "client has closed the channel")
@@ -920,14 +921,12 @@ class Session:
         self.id = config.new_id()
         self._trace = trace_header(config, sender, self.domain, self.client, self.id, self.tls, self.envelope.protocol)
 
-    def _received(self, body: "Body | Taker", last: bytes) -> None:
-        """What was to be sent has come whole, and ``last`` ended it."""
+    def _received(self, body: "Body | Taker") -> None:
+        """What was to be sent has come whole."""
         self.body = None
         if not isinstance(body, Body):
             body.received(self)
             return
-        if last == b"\r":  # its LF is here already, or still to come
-            self.prelude = Session._after_cr
         if body.oversize:
             self.fail_message(self.config.replies.too_large)
             return

@@ -777,6 +777,18 @@ def test_a_command_line_over_the_limit_is_500_and_the_session_goes_on(profile, e
 
 
 @PROFILE
+@pytest.mark.parametrize("step", [1, 2, 3, 1000])
+def test_the_line_end_of_a_body_is_no_part_of_the_line_behind_it(profile, step):
+    made = config(profile)
+    made.limits.command_line = 100
+    driver = Driver(made)
+    stream = WHOLE + b"x\r\n.\r\nNOOP " + b"x" * 95 + b"\r\n"
+    for start in range(0, len(stream), step):
+        driver.feed(stream[start : start + step])
+    assert codes(driver.output)[-3:] == [354, 250, 250]
+
+
+@PROFILE
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_a_message_over_the_limit_is_552_and_the_session_goes_on(profile, step):
     made = config(profile, ["deliver"])
