@@ -498,7 +498,13 @@ proc ::smtpd::deliver {channel} {
 proc ::smtpd::deliver_old {channel} {
     variable options
     upvar #0 ::smtpd::state_$channel State ;# for callbacks that look around
-    if {$options(deliver) eq "" || ![llength [set mail [::pysmtpd::MessageOf $channel]]]} {
+    if {$options(deliver) eq ""} {
+        return
+    }
+    variable ::pysmtpd::deliverable
+    if {[info exists deliverable($channel)]} {
+        set mail $deliverable($channel)
+    } elseif {![llength [set mail [::pysmtpd::MessageOf $channel]]]} {
         return
     }
     set prefix [::pysmtpd::Prefix deliver]

@@ -52,24 +52,33 @@ class KnownReplies:
         live.standing = self.number(session.standing) if session.body is None else 0
         return live.standing
 
-    def learn(self, before: int, data: bytes, foretold: int, live: "Live", reply: bytes) -> tuple[int, bytes, bytes, int] | None:
+    def learn(self, before: int, line: bytes, live: "Live", reply: bytes) -> tuple[int, bytes, bytes, int] | None:
         """Return an exchange if it is to be told to Tcl: standing, line, reply, next standing.
 
         Arguments:
-            before: the standing in which the last line of ``data`` was received; 0 for none.
-            data: what the client sent, the lines that Tcl has replied to first.
-            foretold: how many octets of replies those had; 0 for no such lines.
+            before: the standing in which ``line`` was received; 0 for none.
+            line: what the client sent: one line, if it is.
             live: the session, settled.
             reply: the engine's own reply.
         """
         if not before or not reply:
             return None
-        line = data[data.rfind(b"\n", 0, -1) + 1 :] if foretold else data
         return (before, line, reply, live.standing) if self.is_new(before, line, live.session, live.standing) else None
 
-    def replies_behind(self, standing: int, data: bytes) -> bytes:
-        """Return the replies to commands that have come behind a message, once that has been accepted; nothing if not known."""
-        return self._behind.get((standing, data), b"")
+    def once_accepted(self, live: "Live") -> tuple[int, bool, bytes]:
+        """Return what is to be known with the question for a message: the standing once it is accepted, 0 for none; whether
+        there are more replies to come, to what has come behind the message; and those if they are known."""
+        session = live.session
+        standing = self.number(session.standing_once_delivered)
+        live.behind = None  # what came behind a message that was refused is nothing to learn from
+        if not session.has_input:
+            return standing, False, b""
+        if not standing:
+            return 0, True, b""
+        commands = session.input
+        replies = self._behind.get((standing, commands), b"")
+        live.behind = standing, commands, replies
+        return 0, True, replies
 
     def note_behind(self, standing: int, data: bytes, replies: bytes) -> None:
         """Note the replies to commands that had come behind a message, which was all that happened then."""

@@ -81,39 +81,38 @@ class Child:
         if operation == frames.RECEIVE:
             self._receive(number, live, payload)
         elif operation == frames.ACCEPT:
-            self._accept(number, live, replied_behind=payload == b"1")
+            self._accept(number, live)
         elif operation == frames.CATCH_UP:
-            foretold, standing = frames.PAIR.unpack_from(payload)
+            size, standing = frames.PAIR.unpack_from(payload)
+            start = frames.PAIR.size + size
             if live is not None:
+                live.hear(payload[frames.PAIR.size : start].decode("latin-1"))
                 live.standing = standing
-            self._receive(number, live, payload[frames.PAIR.size :], foretold)
+                if len(payload) > start:
+                    self._receive(number, live, payload[start:])
         else:
             if live is not None:
                 live.standing = 0
             self._handle_rare(operation, number, payload)
 
-    def _receive(self, number: int, live: Live | None, data: bytes, foretold: int = 0) -> None:
+    def _receive(self, number: int, live: Live | None, data: bytes) -> None:
         """Take what a client has sent."""
         before = live.standing if live is not None else 0
-        outcome = self._engine.receive(number, data, foretold)
+        outcome = self._engine.receive(number, data)
         self._come_to(number, live, outcome)
         if before and live is not None and type(outcome) is bytes:
-            exchange = self._known.learn(before, data, foretold, live, outcome)
+            exchange = self._known.learn(before, data, live, outcome)
             if exchange is not None:
                 self.send(frames.KNOWN, 0, list_octets(tcl_value(exchange)))
         if len(data) >= LARGE_CHUNK:
             self.send(frames.TAKEN, number, b"")
 
-    def _accept(self, number: int, live: Live | None, *, replied_behind: bool) -> None:
-        """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now.
-        If ``replied_behind``, it has those, too."""
+    def _accept(self, number: int, live: Live | None) -> None:
+        """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now."""
         if live is None:
             return
         behind, live.behind = live.behind, None
         new = behind is not None and not behind[2] and live.session.input == behind[1]
-        if behind is not None and replied_behind:
-            live.foretold = len(behind[2])
-            live.holds = False
         outcome = self._engine.accept(number, replied=True)
         self._come_to(number, live, outcome)
         if new and behind is not None and not live.session.has_input and type(outcome) is list and len(outcome) == 2:
@@ -230,19 +229,12 @@ class Child:
         live = self._engine.sessions[number]
         session = live.session
         acceptance = session.acceptance.decode("ascii")
-        standing = self._known.number(session.standing_once_delivered)
-        behind = ""
-        live.behind = None  # what came behind a message that was refused is nothing to learn from
-        more = session.has_input
+        standing, more, replies = self._known.once_accepted(live)
         if more:
             live.holds = True
-            if standing:
-                commands = session.input
-                replies = self._known.replies_behind(standing, commands)
-                live.behind = standing, commands, replies
-                behind = replies.decode("ascii")
-                standing = 0
-        head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing} {list_element(behind)}"
+        behind = list_element(replies.decode("ascii"))
+        reply = f"{list_element(acceptance)} {int(more)} {live.turn} {standing} {behind}"
+        head = f"{kind} {list_element(_words(changes))} {reply}"
         if not values:
             for piece in live.pieces:
                 self.send(frames.LINES, number, piece)

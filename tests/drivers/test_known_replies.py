@@ -20,7 +20,7 @@ LINES = (
     "MAIL FROM:", "NONSENSE", "", "data x", "\xe9",
 )  # fmt: skip
 RARE = 5  # of them, the last ones: after an error a session has no standing
-LEFT = "list {*}[array get ::pysmtpd::untold] {*}[array get ::pysmtpd::foretold] {*}[array get ::pysmtpd::standing]"
+LEFT = "list {*}[array get ::pysmtpd::untold] {*}[array get ::pysmtpd::standing]"
 
 
 def greeted():
@@ -113,7 +113,7 @@ def teach(server, client):
 @pytest.fixture
 def taught(serve_stock):
     """A server that has replied to an envelope by its table, and the client."""
-    server = serve_stock(DELIVER + "set ::pysmtpd::soon 3600000")
+    server = serve_stock(DELIVER)
     with server.client() as client:
         teach(server, client)
         assert "MAIL FROM:<a@b>" in server.eval("array get ::pysmtpd::untold")
@@ -161,15 +161,6 @@ def test_the_log_at_debug_misses_nothing(taught):
     server.eval("proc ${::smtpd::log}::stdoutcmd {level text} {lappend ::logged $text}; smtpd::configure -loglevel debug")
     client.command("RSET", 250)
     server.wait_until("expr {[lsearch $::logged *RSET*] >= 0}", "1")
-
-
-def test_the_engine_hears_of_it_soon_though_nothing_comes_behind(serve_stock):
-    server = serve_stock(DELIVER)
-    with server.client() as client:
-        teach(server, client)
-        server.wait_until("array size ::pysmtpd::untold", "0")
-        client.command("DATA", 354)
-        client.command("x\r\n.", 250)
 
 
 def test_nothing_is_left_of_a_client_that_goes_before_the_engine_has_heard(taught):
@@ -230,7 +221,7 @@ def test_the_replies_to_what_comes_behind_a_message_come_with_its_question(serve
     server = serve_stock(
         CHOOSY
         + """
-    trace add execution ::pysmtpd::link::Answer enter {apply {{call operation} {set ::behind [lindex $call 2 5]}}}
+    trace add execution ::pysmtpd::link::Answer enter {apply {{call operation} {set ::behind [lindex $call 2 6]}}}
     """
     )
     with server.client() as client:
