@@ -73,13 +73,23 @@ proc ::pysmtpd::link::readable {number channel} {
 #   These bytes have been read from a client, if any; or line by line: see replaced.tcl.
 #
 proc ::pysmtpd::link::pass {number channel data} {
-    set standing $::pysmtpd::standing($number)
-    Disturb $number
-    if {[string length $data]} {
-        Drive $number $channel [::pysmtpd::engine::take $number $data $standing]
-    } elseif {[eof $channel]} {
-        Drive $number $channel [::pysmtpd::engine::end $number]
+    variable ::pysmtpd::standing
+    variable ::pysmtpd::untold
+    if {![string length $data]} {
+        Disturb $number
+        if {[eof $channel]} {
+            Drive $number $channel [::pysmtpd::engine::end $number]
+        }
+        return
     }
+    set told {}
+    if {[info exists untold($number)]} {
+        set told $untold($number)
+        unset untold($number)
+    }
+    set before $standing($number)
+    set standing($number) 0
+    Drive $number $channel [::pysmtpd::engine::take $number $data $before $told]
 }
 proc ::pysmtpd::link::take {number channel data} {
     if {[catch {ready} message]} {
@@ -99,7 +109,11 @@ proc ::pysmtpd::link::Drive {number channel outcome} {
         switch -- [lindex $outcome 0] {
             reply {
                 set ::pysmtpd::standing($number) [lindex $outcome 1]
-                ::pysmtpd::Write $number [lindex $outcome 2]
+                if {[info exists ::pysmtpd::lent($number)]} {
+                    ::pysmtpd::Write $number [lindex $outcome 2]
+                } elseif {[catch {puts -nonewline $channel [lindex $outcome 2]} message]} {
+                    ::pysmtpd::Lose $number $message
+                }
                 return
             }
             message {
@@ -153,7 +167,8 @@ proc ::pysmtpd::link::Answer {number channel message} {
     variable ::pysmtpd::standing
     lassign $message - changes text reply next told
     set verdict [::pysmtpd::AskAboutMessage $number $channel $changes $text]
-    if {[llength $verdict] || ![info exists standing($number)] || $standing($number) != -1 || $::pysmtpd::changed} {
+    if {$told eq {} || [llength $verdict] || ![info exists standing($number)] || $standing($number) != -1
+        || $::pysmtpd::changed} {
         return [Conclude $number $verdict]
     }
     set standing($number) $next

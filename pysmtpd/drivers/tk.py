@@ -142,13 +142,15 @@ class TkLink:
             return "message", live.changes(), text, live.session.acceptance, standing, ACCEPTED
         if behind:
             return "message", live.changes(), text, live.session.acceptance + behind, 0, ACCEPTED_WITH_MORE
-        return "ask", ("deliver", live.changes(), text)
+        return "message", live.changes(), text, b"", 0, ""
 
-    def _take(self, key: str, data: str, standing: str) -> Actions:
-        """Take what Tcl has read by itself, in a session of this standing."""
+    def _take(self, key: str, data: str, standing: str, told: str) -> Actions:
+        """Take what Tcl has read by itself, in a session of this standing. Before that, hear of what was replied to."""
         live = self._sessions.get(key)
         if live is None:
             return ()
+        if told:
+            live.hear(told)
         received = data.encode("latin-1")
         outcome = self._come(key, live, received)
         if standing != "0" and outcome and outcome[0] == "reply":
@@ -175,6 +177,8 @@ class TkLink:
         if type(outcome) is not bytes:
             live.behind = None
             return outcome
+        if not outcome:
+            return ()
         return ("write", outcome) if self.engine.script_puts else ("reply", self._known.settle(live), outcome)
 
 
