@@ -420,14 +420,15 @@ proc ::pysmtpd::link::Act {operation number payload} {
             ::pysmtpd::Hold $number $payload
         }
         18 {
-            Answer $number $payload
+            Answer $number {*}[lrange $payload 0 6] [lrange $payload 7 end]
         }
         19 {
-            binary scan $payload Iu length
-            set question [string range $payload 4 [expr {$length + 3}]]
-            lappend question [string range $payload [expr {$length + 4}] end]
-            unset payload
-            Answer $number $question
+            binary scan $payload IuIuIuIuIuIu size1 size2 size3 more turns standing
+            set second [expr {24 + $size1}]
+            set third [expr {$second + $size2}]
+            set text [expr {$third + $size3}]
+            Answer $number deliver [string range $payload 24 $second-1] [string range $payload $second $third-1] $more $turns \
+                $standing [string range $payload $third $text-1] [list [string range $payload $text end]]
         }
         30 {
             variable gathered
@@ -551,10 +552,8 @@ proc ::pysmtpd::link::ActFor {session {only {}}} {
 #   Put a question to the script, and tell the child the outcome. When it is a yes, the reply is sent here and now, unless
 #   more are to follow at once: the script may end right here, if that was the message it had been waiting for.
 #
-proc ::pysmtpd::link::Answer {number question} {
+proc ::pysmtpd::link::Answer {number kind changes acceptance more turns standing behind values} {
     variable turn
-    lassign $question kind changes acceptance more turns standing behind
-    set values [lrange $question 7 end]
     if {$kind eq "deliver" && [llength $values] && [info exists ::pysmtpd::channels($number)]} {
         set verdict [::pysmtpd::AskAboutMessage $number $::pysmtpd::channels($number) $changes [lindex $values 0]]
     } else {
@@ -562,7 +561,8 @@ proc ::pysmtpd::link::Answer {number question} {
     }
     if {[llength $verdict]} {
         Refuse $number $verdict
-    } elseif {($standing || $behind ne {}) && [info exists turn($number)] && $turn($number) == $turns && !$::pysmtpd::changed} {
+    } elseif {($standing || [string length $behind]) && !$::pysmtpd::changed && [info exists turn($number)]
+        && $turn($number) == $turns} {
         # What the child has said of the time after this message stays true as long as nothing has been sent to it since.
         ::pysmtpd::Write $number $acceptance$behind
         if {[info exists turn($number)]} {

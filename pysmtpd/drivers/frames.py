@@ -11,6 +11,7 @@ HEADER: Final = struct.Struct(">IBI")
 _overhead: Final = HEADER.size
 _header: Final = HEADER.unpack_from
 PAIR: Final = struct.Struct(">II")  #: the two numbers that CATCH_UP and REPLY begin with
+MESSAGE_HEAD: Final = struct.Struct(">IIIIII")
 _LENGTH: Final = struct.Struct(">I")
 
 # From Tcl.
@@ -40,7 +41,9 @@ LOG: Final = 17  # a Tcl list: level, text
 # its standing after a yes, the replies that follow if they are known, address.
 ASK: Final = 18
 LINES: Final = 30  # the next lines of a large message, joined by LF; the question for it comes as ASK, without an address
-ASK_DELIVER: Final = 19  # length and a Tcl list as before but for the address; the message's text
+# The same about a message. MESSAGE_HEAD: how many octets the changes, the reply and those that follow have, whether more follow,
+# how many frames had come, the standing. Then those three, the first one a Tcl list; and the message's text.
+ASK_DELIVER: Final = 19
 HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being put first
 CLOSE: Final = 20
 RESULT: Final = 21  # a Tcl list: ok and a value, or error, message, errorCode

@@ -61,6 +61,7 @@ from pysmtpd.core import (
     Verdict,
 )
 from pysmtpd.core.config import STOCK_BANNER
+from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl_values import list_elements, tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
@@ -87,6 +88,8 @@ _NO_QUESTIONS = frozenset((Log, Close, StartTls))
 _TLS_FLAGS = ("usetls", "request", "require")
 #: A message of more octets than this goes to Tcl in pieces: one string of it would be copied from place to place.
 LARGE_MESSAGE: Final = 262_144
+#: A message of fewer octets may wait for the client's next words before the engine hears that it was accepted, and lets it go.
+SMALL_MESSAGE: Final = 65_536
 #: Octets in such a piece, at least.
 PIECE: Final = 131_072
 #: The items of a session's state that scripts read, by their names in the stock package.
@@ -331,6 +334,18 @@ class TclEngine:
         """Return what has come of the bytes that a session has received."""
         session = live.session
         return self._outcome(key, live, session.next_event() if session.events else None)
+
+    def message(self, live: "Live") -> Content | None:
+        """Return the message that a script's callback is to be asked about, where that is all there is to do, and it is a small
+        one; and take note that it is asked."""
+        session = live.session
+        events = session.events
+        if events and not session.out and self.asks_of_messages and type(session) is Session:
+            event = events[0]
+            if type(event) is Deliver and event.content.size < SMALL_MESSAGE:
+                events.clear()
+                return event.content
+        return None
 
     def hear(self, key: Key, told: str) -> None:
         """Hear of what the client has its replies to already: see :meth:`Live.hear`."""

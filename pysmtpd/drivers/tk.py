@@ -13,7 +13,6 @@ from tkinter import TclError
 from typing import Any
 
 from pysmtpd.callbacks import ConfigurationError, text_of
-from pysmtpd.core import Deliver, Session
 from pysmtpd.core.data import Content
 from pysmtpd.drivers.known_replies import KnownReplies
 from pysmtpd.drivers.tcl import ACCEPTED, ACCEPTED_WITH_MORE, Actions, Live, Outcome, TclEngine
@@ -24,8 +23,6 @@ from pysmtpd.location import tcl_path
 READ_SIZE = 262_144
 #: Octets of replies a client may leave unread before nothing more is read from it.
 MAX_UNREAD = 262_144
-#: A message of so many octets is let go as soon as it has been accepted.
-LARGE = 65_536
 
 _WAIT: Actions = ("wait", "")
 _DRAIN: Actions = ("drain", "")
@@ -124,14 +121,10 @@ class TkLink:
 
     def _come(self, key: str, live: Live, data: bytes) -> Actions:
         """Have a session take what has come; return what there is to do: ask about a message, nearly always."""
-        session = live.session
-        session.receive(data)
-        events = session.events
-        if events and not session.out and self.engine.asks_of_messages and type(session) is Session:
-            event = events[0]
-            if type(event) is Deliver and event.content.size < LARGE:
-                events.clear()
-                return self._ask(live, event.content)
+        live.session.receive(data)
+        content = self.engine.message(live)
+        if content is not None:
+            return self._ask(live, content)
         return self._come_to(live, self.engine.outcome(key, live))
 
     def _ask(self, live: Live, content: Content) -> Actions:

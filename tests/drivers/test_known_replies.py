@@ -431,7 +431,7 @@ def test_the_replies_to_what_comes_behind_a_message_come_with_its_question(serve
     server = serve_stock(
         CHOOSY
         + """
-    trace add execution ::pysmtpd::link::Answer enter {apply {{call operation} {set ::behind [lindex $call 2 6]}}}
+    trace add execution ::pysmtpd::link::Answer enter {apply {{call operation} {set ::behind [lindex $call 8]}}}
     """
     )
     with server.client() as client:
