@@ -66,13 +66,20 @@ proc ::pysmtpd::Result {answer} {
 
 # ::pysmtpd::Prefix --
 #
-#   Return a callback option's command prefix. An unqualified command is the script's global one before it is one of ours:
-#   a script's [proc deliver] is not ::smtpd::deliver.
+#   Return a callback option's command prefix, as Qualified does.
 #
 proc ::pysmtpd::Prefix {option} {
     variable own
+    return [Qualified [expr {[dict exists $own $option] ? [dict get $own $option] : $::smtpd::options($option)}]]
+}
+
+# ::pysmtpd::Qualified --
+#
+#   Return a command prefix of the script's. An unqualified command is the script's global one before it is one of ours: a script's
+#   [proc deliver] is not ::smtpd::deliver.
+#
+proc ::pysmtpd::Qualified {prefix} {
     variable qualified
-    set prefix [expr {[dict exists $own $option] ? [dict get $own $option] : $::smtpd::options($option)}]
     if {[info exists qualified($prefix)] && [namespace which -command [lindex $qualified($prefix) 0]] ne ""} {
         return $qualified($prefix)
     }

@@ -507,7 +507,7 @@ proc ::smtpd::deliver_old {channel} {
     } elseif {![llength [set mail [::pysmtpd::MessageOf $channel]]]} {
         return
     }
-    set prefix [::pysmtpd::Prefix deliver]
+    set prefix [::pysmtpd::Qualified $options(deliver)]
     trace add variable channel read ::pysmtpd::Looked
     if {[catch {{*}$prefix {*}$mail} message settings]} {
         Log debug "error in deliver: $message"

@@ -3,13 +3,15 @@
 A client in lock-step says the same lines again and again, and the way to the engine and back costs more than what is done there.
 So Tcl has a table: of a session's standing (:attr:`pysmtpd.core.Session.standing`, a number here) and a line that came before,
 the reply and the standing after it. What Tcl has replied to by it, the engine hears with the next line that is not in the table,
-and before anybody looks at the session, or changes the settings; it then says again what the client has, and that is dropped.
+and before anybody looks at the session, or changes the settings; what it then says the client has already, and it is dropped.
 Every entry is the engine's own experience: it replied so, and nothing else happened. Tcl knows no SMTP.
 
 A line is put into the table when it has come twice. There is an end to what is kept, whatever clients send.
 
-Of commands that have come behind a message, in one go, Tcl is told the replies with the question for that, where they have come
-before in the same standing: so the client has them as soon as the script's callback returns.
+With the question for a message Tcl is told the reply to a yes, and the standing then. Of commands that have come behind the
+message, in one go, it is told the replies, too, where they have come before in the same standing: so the client has them as soon
+as the script's callback returns. That it has returned the engine hears as it hears of lines; at once where it was a no, or where
+the callback has done anything that the engine has to know first.
 """
 
 import re

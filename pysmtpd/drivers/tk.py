@@ -3,6 +3,12 @@
 The engine is a handful of Tcl commands, ``::pysmtpd::engine::*``, called by ``tcl/link-tk.tcl``. None of them ever raises
 into Tcl (tkinter would lose the message): what goes wrong comes back as the action ``broken``, or ``lost`` where the client's
 connection broke.
+
+Two things come back in place of actions, since there is nothing else to do then, nearly always:
+
+- ``reply``, the session's standing (see :mod:`pysmtpd.drivers.known_replies`), and the reply to write;
+- ``message``, what changed in the session's state, the message, the reply to a yes, the standing then, and what the engine is to
+  hear of it later (see :meth:`pysmtpd.drivers.tcl.Live.hear`), empty where it has to hear at once.
 """
 
 import functools

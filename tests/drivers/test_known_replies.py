@@ -1,8 +1,10 @@
 """Known replies: what may be told, how much of it; and that nobody can see that it is, nor that the engine hears of it later."""
 
 import itertools
+import os
 import random
 import re
+import signal
 
 import pytest
 
@@ -294,6 +296,28 @@ def test_what_comes_right_behind_a_message_is_replied_to(serve):
             client.send("x\r\n.\r\n")
             client.send(f"{line}\r\n")
             client.expect(*[250] * (1 + len(line.split("\r\n"))))
+
+
+def test_what_meets_the_question_for_a_message_on_its_way_changes_what_holds_behind_that(serve_stock):
+    server = serve_stock(DELIVER)
+    [child] = server.children()
+    with server.client() as client:
+        client.hello()
+        for _ in range(5):
+            client.command("NOOP", 250)
+            client.mail("<a@b>", ("<c@d>",))
+        client.command("DATA", 354)
+        os.kill(child, signal.SIGSTOP)
+        for segment in ("x\r\n.\r\n", "DATA\r\n"):
+            client.send(segment)
+            server.wait_until("expr {[chan pending input [lindex [array get ::pysmtpd::channels] 1]] == 0}", "1")
+            server.eval("update")
+        os.kill(child, signal.SIGCONT)
+        client.expect(250, 354)
+        client.send("NOOP\r\n")
+        server.eval("update")
+        assert "accepted" in client.command(".", 250).text
+        server.wait_printed("delivered <a@b> {<c@d> <c@d> <c@d> <c@d> <c@d>} NOOP")
 
 
 def test_a_large_message_is_let_go_when_it_is_accepted(serve):
