@@ -216,7 +216,7 @@ proc ::pysmtpd::link::Disturb {number} {
 #   Let the engine hear of what the client has its replies to.
 #
 proc ::pysmtpd::link::tell {number told} {
-    ::pysmtpd::engine::hear $number $told
+    Drive $number $::pysmtpd::channels($number) [::pysmtpd::engine::hear $number $told]
 }
 
 # ::pysmtpd::link::command --

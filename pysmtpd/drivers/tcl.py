@@ -347,11 +347,12 @@ class TclEngine:
                 return event.content
         return None
 
-    def hear(self, key: Key, told: str) -> None:
-        """Hear of what the client has its replies to already: see :meth:`Live.hear`."""
+    def hear(self, key: Key, told: str) -> Actions:
+        """Hear of what the client has its replies to already: see :meth:`Live.hear`. There is nothing to do then."""
         live = self.sessions.get(key)
         if live is not None:
             live.hear(told)
+        return ()
 
     def end(self, key: Key) -> Actions:
         """The client has ended its side."""

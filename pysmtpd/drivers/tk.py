@@ -72,7 +72,7 @@ class TkLink:
             "piece": self._piece,
             "say": _guarded(engine.say),
             "overhear": engine.overhear,
-            "hear": engine.hear,
+            "hear": _guarded(engine.hear),
             "accept": _guarded(self._accept),
             "refuse": _guarded(lambda key, code, *result: engine.refuse(key, int(code), *result)),
             "resolve": _guarded(engine.resolve),
