@@ -75,8 +75,8 @@ proc ::pysmtpd::Prefix {option} {
 
 # ::pysmtpd::Qualified --
 #
-#   Return a command prefix of the script's. An unqualified command is the script's global one before it is one of ours: a script's
-#   [proc deliver] is not ::smtpd::deliver.
+#   Return a command prefix of the script's. An unqualified command is the script's global one before it is one of ours: a
+#   script's [proc deliver] is not ::smtpd::deliver.
 #
 proc ::pysmtpd::Qualified {prefix} {
     variable qualified
