@@ -10,6 +10,8 @@ namespace eval ::pysmtpd {
     # so that a callback's [return -code return] is one of its outcomes. Who looks at the name has the channel lent.
     # For what the stock package asks, the frame is that of the procedure which asks there; see smtpd.tcl.
     variable asked {}        ;# a question on its way to such a frame: the words to run, and what they find there
+    variable qualified       ;# callback option whose command is an unqualified one -> the same with the global command
+    array set qualified {}
     variable frames          ;# procedure -> the name that it has by now; none when it is gone
     variable validator {{channel prefix arguments} {
         trace add variable channel read ::pysmtpd::Looked
@@ -64,15 +66,30 @@ proc ::pysmtpd::Result {answer} {
 
 # ::pysmtpd::Prefix --
 #
-#   Return a callback option's command prefix. An unqualified command is the script's global one before it is one of ours:
-#   a script's [proc deliver] is not ::smtpd::deliver.
+#   Return a callback option's command prefix, as Qualified does.
 #
 proc ::pysmtpd::Prefix {option} {
     variable own
-    set prefix [expr {[dict exists $own $option] ? [dict get $own $option] : $::smtpd::options($option)}]
+    return [Qualified [expr {[dict exists $own $option] ? [dict get $own $option] : $::smtpd::options($option)}]]
+}
+
+# ::pysmtpd::Qualified --
+#
+#   Return a command prefix of the script's. An unqualified command is the script's global one before it is one of ours: a
+#   script's [proc deliver] is not ::smtpd::deliver.
+#
+proc ::pysmtpd::Qualified {prefix} {
+    variable qualified
+    if {[info exists qualified($prefix)] && [namespace which -command [lindex $qualified($prefix) 0]] ne ""} {
+        return $qualified($prefix)
+    }
     set command [lindex $prefix 0]
     if {![string match ::* $command] && [namespace which -command ::$command] ne ""} {
-        lset prefix 0 ::$command
+        if {[array size qualified] > 100} {
+            array unset qualified ;# a script that sets another one each time
+        }
+        set qualified($prefix) [lreplace $prefix 0 0 ::$command]
+        return $qualified($prefix)
     }
     return $prefix
 }
@@ -111,16 +128,10 @@ proc ::pysmtpd::HasManyFields {lines} {
 #   Nothing when the callback returned; else its return code, result and errorCode.
 #
 proc ::pysmtpd::Callback {kind channel values} {
-    variable delivery
     if {$kind eq "deliver"} {
-        variable ours
-        if {[info exists ours(deliver)] && $::smtpd::options(deliverMIME) eq ""} {
-            # All that our own [deliver] would do.
-            set code [catch {::smtpd::deliver_old $channel} result settings]
-        } else {
-            # tclint-disable-next-line command-args
-            lassign [apply $delivery $channel] code result settings
-        }
+        variable delivery
+        # tclint-disable-next-line command-args
+        lassign [apply $delivery $channel] code result settings
     } elseif {$kind eq "command"} {
         return [RunCommand $channel {*}[lindex $values 0]]
     } elseif {$kind eq "tls"} {

@@ -69,12 +69,10 @@ proc ::pysmtpd::Open {channel address port {how opened}} {
         Abandon $numbers($channel)
     }
     set number [incr serial]
-    variable told_from
-    variable told_to
+    variable told
     set channels($number) $channel
     set numbers($channel) $number
-    set told_from($number) {}
-    set told_to($number) {}
+    set told($number) {{} {}}
     set standing($number) 0
     Listen $number $channel
     Observe $number $channel
@@ -87,6 +85,8 @@ proc ::pysmtpd::Open {channel address port {how opened}} {
 #
 proc ::pysmtpd::Suspend {number channel} {
     variable suspended
+    variable standing
+    set standing($number) 0
     set handler [chan event $channel readable]
     if {$handler ne "" || ![info exists suspended($number)]} {
         set suspended($number) $handler
@@ -290,10 +290,14 @@ proc ::pysmtpd::Ask {number question} {
     if {$kind eq "deliver"} {
         # With no [expr], which would make a string of the lines.
         if {[llength $values]} {
-            LearnMessage $number $changes [split [lindex $values 0] \n]
+            set lines [split [lindex $values 0] \n]
         } else {
-            LearnMessage $number $changes [link::lines $number]
+            set lines [link::lines $number]
         }
+        variable told
+        variable deliverable
+        LearnMessage $number $changes $lines
+        set deliverable($channel) [list {*}$told($number) $lines]
     } else {
         Learn $number $changes
     }
@@ -307,12 +311,23 @@ proc ::pysmtpd::Ask {number question} {
     }
     set verdict [Callback $kind $channel $values]
     if {$kind eq "deliver"} {
-        variable deliverable
         unset -nocomplain deliverable($channel)
     }
     if {[info exists timer]} {
         after cancel $timer
     }
+    return [ConcludeCallback $number $channel $nested $kind $verdict]
+}
+
+# ::pysmtpd::ConcludeCallback --
+#
+#   A callback has returned: go on with its session.
+#
+# Results:
+#   The verdict, as far as there is still anybody whom it concerns.
+#
+proc ::pysmtpd::ConcludeCallback {number channel nested kind verdict} {
+    variable channels
     set there [AfterCallback $number $channel $nested]
     if {![info exists channels($number)]} {
         return {}
@@ -324,6 +339,53 @@ proc ::pysmtpd::Ask {number question} {
         }
         Drop $number
     }
+    return $verdict
+}
+
+# ::pysmtpd::AskAboutMessage --
+#
+#   Put the engine's question about a message to the script, as Ask does.
+#
+# Arguments:
+#   changes  what changed in the session's state
+#   text     the message
+#
+proc ::pysmtpd::AskAboutMessage {number channel changes text} {
+    variable busy
+    variable standing
+    variable latest
+    variable told
+    variable deliverable
+    if {[info exists busy($number)] || [info exists ::pysmtpd::watched($number)]} {
+        return [Ask $number [list deliver $changes $text]]
+    }
+    set busy($number) 1
+    set standing($number) -1
+    set lines [split $text \n]
+    if {[llength $changes] == 2 && [lindex $changes 0] eq "id"} {
+        # Nearly always. Whoever looks, looks at the last one.
+        set latest($number) [list {*}$changes data $lines indata 0]
+    } else {
+        LearnMessage $number $changes $lines
+    }
+    set deliverable($channel) [list {*}$told($number) $lines]
+    if {[info exists ::pysmtpd::ours(deliver)] && $::smtpd::options(deliverMIME) eq ""} {
+        # All that our own [deliver] would do.
+        set code [catch {::smtpd::deliver_old $channel} result settings]
+    } else {
+        variable delivery
+        # tclint-disable-next-line command-args
+        lassign [apply $delivery $channel] code result settings
+    }
+    unset -nocomplain deliverable($channel)
+    set verdict {}
+    if {$code} {
+        set verdict [list $code $result [ErrorCode $settings]]
+    }
+    if {![info exists standing($number)] || $standing($number) != -1} {
+        return [ConcludeCallback $number $channel 0 deliver $verdict]
+    }
+    unset busy($number)
     return $verdict
 }
 
@@ -511,19 +573,17 @@ proc ::pysmtpd::Clear {number} {
     variable lent
     variable standing
     variable untold
-    variable foretold
     variable written
     variable opened
     variable pending
     variable latest
-    variable told_from
-    variable told_to
+    variable told
     variable cut
     variable awaited
     variable watched
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
-        spoken($number) heard($number) encrypted($number) lent($number) standing($number) untold($number) foretold($number) \
-        written($number) opened($number) pending($number) latest($number) told_from($number) told_to($number) cut($number) \
+        spoken($number) heard($number) encrypted($number) lent($number) standing($number) untold($number) \
+        written($number) opened($number) pending($number) latest($number) told($number) cut($number) \
         awaited($number) watched($number)
 }
 

@@ -11,7 +11,7 @@ namespace eval ::pysmtpd {
 
 # ::pysmtpd::Listen --
 #
-#   Take what a client sends from now on, and note when, if that matters.
+#   Take what a client sends from now on, and see to it that its silence is noticed, if there is a limit to that.
 #
 proc ::pysmtpd::Listen {number channel} {
     variable idle
@@ -25,7 +25,7 @@ proc ::pysmtpd::Listen {number channel} {
     } elseif {[llength $readers]} {
         set handler ReadLines
     } else {
-        set handler [expr {$idle ? "Hear" : "link::readable"}]
+        set handler Arrived
     }
     chan event $channel readable [list ::pysmtpd::$handler $number $channel]
     if {!$idle} {
@@ -36,16 +36,6 @@ proc ::pysmtpd::Listen {number channel} {
         # tclint-disable-next-line command-args
         set alarm [after [expr {int($idle * 1000)}] ::pysmtpd::Sweep]
     }
-}
-
-# ::pysmtpd::Hear --
-#
-#   A client sends something, and it matters when.
-#
-proc ::pysmtpd::Hear {number channel} {
-    variable heard
-    set heard($number) [clock milliseconds]
-    link::readable $number $channel
 }
 
 # ::pysmtpd::Sweep --

@@ -1,63 +1,80 @@
 # Known replies: lines that the engine has seen before, and need no turn of their own to it.
 #
 # The engine fills the table: of a session's standing, which is a number of the engine's, and a line that came before, the reply,
-# and the standing after it. What has been replied to by the table, the engine hears with what comes next and is not in it,
-# before anybody looks at the session or changes the settings, and at any rate soon. pysmtpd/drivers/known_replies.py has the
-# other half.
+# and the standing after it. With a message it says what the reply to a yes is going to be, so that Tcl sends that, too. What has
+# been replied to so, the engine hears with what comes next and is not in the table, and before anybody looks at the session or
+# changes the settings. pysmtpd/drivers/known_replies.py has the other half.
 
 namespace eval ::pysmtpd {
     variable known           ;# standing,line -> reply and the next standing
-    variable standing        ;# number -> the session's standing; 0 where the engine has to be asked
-    variable untold          ;# number -> what has come and was replied to by the table, and the engine has not heard of
-    variable foretold        ;# number -> octets of those replies
+    variable standing        ;# number -> the session's standing; 0 where the engine has to be asked; -1 from a question for a
+                             ;# message on, as long as the callback does nothing that could make a difference
+    variable untold          ;# number -> what has come and was replied to, and the engine has not heard of: lines...
+    variable said_yes \1     ;# ...and before them, that a message was accepted...
+    variable said_more \2    ;# ...and that what had come behind it was replied to, too
     variable longest 512     ;# octets of a line in the table, at most
     variable max_untold 1024 ;# octets that the engine may be left without
-    variable soon 100        ;# milliseconds after which it hears of all
-    variable catching_up {}  ;# the timer
+    variable large 65536     ;# octets of a message that the engine is to let go as soon as it has been accepted
+    variable max_unread 262144 ;# octets of replies a client may leave unread before nothing more is read from it
     array set known {}
     array set standing {}
     array set untold {}
-    array set foretold {}
 }
 
-# ::pysmtpd::ReplyKnown --
+# ::pysmtpd::Arrived --
 #
-#   Reply to a line that is in the table. Raises an error when the connection is gone.
+#   A client sends something. Reply to it if that is a line in the table, else leave it to the link. All in one procedure: most of
+#   what clients say comes by here.
 #
-proc ::pysmtpd::ReplyKnown {number channel line} {
-    variable known
+proc ::pysmtpd::Arrived {number channel} {
+    variable heard
     variable standing
-    variable untold
-    variable foretold
-    variable max_untold
-    variable soon
-    variable catching_up
-    lassign $known($standing($number),$line) reply standing($number)
-    append untold($number) $line
-    incr foretold($number) [string length $reply]
-    puts -nonewline $channel $reply
-    if {[string length $untold($number)] > $max_untold} {
-        CatchUp $number
-    } elseif {$catching_up eq ""} {
-        # tclint-disable-next-line command-args
-        set catching_up [after $soon {set ::pysmtpd::catching_up {}; ::pysmtpd::CatchUpAll}]
+    set heard($number) [clock milliseconds]
+    if {$standing($number) <= 0 || $::pysmtpd::changed} {
+        link::readable $number $channel
+        return
     }
+    if {[catch {read $channel 262144} data]} {
+        Lose $number $data
+        return
+    }
+    variable known
+    variable untold
+    if {[string length $data] > $::pysmtpd::longest || ![info exists known($standing($number),$data)]} {
+        link::pass $number $channel $data
+        return
+    }
+    lassign $known($standing($number),$data) reply standing($number)
+    append untold($number) $data
+    if {[catch {puts -nonewline $channel $reply} message]} {
+        Lose $number $message
+    } elseif {[string length $untold($number)] > $::pysmtpd::max_untold} {
+        CatchUp $number
+        if {[chan pending output $channel] > $::pysmtpd::max_unread} {
+            Drain $number $channel
+        }
+    }
+}
+
+# ::pysmtpd::Lose --
+#
+#   A connection broke: what was unfinished stays unfinished.
+#
+proc ::pysmtpd::Lose {number message} {
+    Note error $message
+    Drop $number
 }
 
 # ::pysmtpd::CatchUp, CatchUpAll --
 #
-#   Let the engine hear of what a session was replied to by the table, if anything, and of what has come behind it; or of
-#   every session.
+#   Let the engine hear of what it has not heard of in a session, if anything; or of every session.
 #
-proc ::pysmtpd::CatchUp {number {data {}}} {
-    variable standing
+proc ::pysmtpd::CatchUp {number} {
     variable untold
-    variable foretold
     if {[info exists untold($number)]} {
-        set lines $untold($number)
-        set octets $foretold($number)
-        unset untold($number) foretold($number)
-        link::tell $number $lines $octets $standing($number) $data
+        set told $untold($number)
+        unset untold($number)
+        link::tell $number $told
     }
 }
 proc ::pysmtpd::CatchUpAll {} {
@@ -65,5 +82,4 @@ proc ::pysmtpd::CatchUpAll {} {
     foreach number [array names untold] {
         CatchUp $number
     }
-    link::Post
 }

@@ -32,6 +32,8 @@ proc ::pysmtpd::Lend {number} {
     if {![info exists channels($number)]} {
         return
     }
+    variable standing
+    set standing($number) 0
     set channel $channels($number)
     if {![IsForeign $channel [chan event $channel readable]]} {
         chan event $channel readable [list ::smtpd::service $channel]

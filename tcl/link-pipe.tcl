@@ -33,8 +33,6 @@ namespace eval ::pysmtpd::link {
     # How much may be on its way to the child: large chunks of one session, and octets in all.
     variable max_ahead 8
     variable max_pending 8388608
-    # Reply bytes a client may leave unread before nothing more is read from it.
-    variable max_unread 262144
 }
 
 # ::pysmtpd::link::Python --
@@ -422,14 +420,15 @@ proc ::pysmtpd::link::Act {operation number payload} {
             ::pysmtpd::Hold $number $payload
         }
         18 {
-            Answer $number $payload
+            Answer $number {*}[lrange $payload 0 6] [lrange $payload 7 end]
         }
         19 {
-            binary scan $payload Iu length
-            set question [string range $payload 4 [expr {$length + 3}]]
-            lappend question [string range $payload [expr {$length + 4}] end]
-            unset payload
-            Answer $number $question
+            binary scan $payload IuIuIuIuIuIu size1 size2 size3 more turns standing
+            set second [expr {24 + $size1}]
+            set third [expr {$second + $size2}]
+            set text [expr {$third + $size3}]
+            Answer $number deliver [string range $payload 24 $second-1] [string range $payload $second $third-1] $more $turns \
+                $standing [string range $payload $third $text-1] [list [string range $payload $text end]]
         }
         30 {
             variable gathered
@@ -487,6 +486,7 @@ proc ::pysmtpd::link::command {number verb line} {
 #   before   how many questions may stay open
 #
 proc ::pysmtpd::link::await {number {before 0}} {
+    ::pysmtpd::CatchUp $number
     set open [expr {$before + 1}]
     while {$open > $before} {
         set open [lindex [::pysmtpd::Result [Request 10 {} $number]] 1]
@@ -500,6 +500,7 @@ proc ::pysmtpd::link::await {number {before 0}} {
 #   on the way.
 #
 proc ::pysmtpd::link::await_verb {number} {
+    ::pysmtpd::CatchUp $number
     set before $::pysmtpd::run
     set open 1
     while {$open && $::pysmtpd::run == $before} {
@@ -551,50 +552,65 @@ proc ::pysmtpd::link::ActFor {session {only {}}} {
 #   Put a question to the script, and tell the child the outcome. When it is a yes, the reply is sent here and now, unless
 #   more are to follow at once: the script may end right here, if that was the message it had been waiting for.
 #
-proc ::pysmtpd::link::Answer {number question} {
-    variable renamed
+proc ::pysmtpd::link::Answer {number kind changes acceptance more turns standing behind values} {
     variable turn
-    lassign $question kind changes acceptance more standing behind
-    if {[info exists turn($number)]} {
-        set before $turn($number)
+    if {$kind eq "deliver" && [llength $values] && [info exists ::pysmtpd::channels($number)]} {
+        set verdict [::pysmtpd::AskAboutMessage $number $::pysmtpd::channels($number) $changes [lindex $values 0]]
+    } else {
+        set verdict [::pysmtpd::Ask $number [list $kind $changes {*}$values]]
     }
-    set verdict [::pysmtpd::Ask $number [list $kind $changes {*}[lrange $question 6 end]]]
+    if {[llength $verdict]} {
+        Refuse $number $verdict
+    } elseif {($standing || [string length $behind]) && !$::pysmtpd::changed && [info exists turn($number)]
+        && $turn($number) == $turns} {
+        # What the child has said of the time after this message stays true as long as nothing has been sent to it since.
+        ::pysmtpd::Write $number $acceptance$behind
+        if {[info exists turn($number)]} {
+            set ::pysmtpd::standing($number) $standing
+            set ::pysmtpd::untold($number) [expr {$more ? $::pysmtpd::said_more : $::pysmtpd::said_yes}]
+            if {![llength $values] || [string length [lindex $values 0]] > $::pysmtpd::large} {
+                ::pysmtpd::CatchUp $number
+            }
+        }
+    } else {
+        Accept $number $kind $acceptance $more
+    }
+}
+
+# ::pysmtpd::link::Accept, Refuse --
+#
+#   Tell the child that the script says yes, and the client; or that it says no.
+#
+proc ::pysmtpd::link::Accept {number kind acceptance more} {
+    variable renamed
     if {[info exists renamed($number)]} {
         unset renamed($number)
         set acceptance [::pysmtpd::Result [Request 8 [list acceptance $number]]]
     }
-    # What the engine says to the commands behind a message stays true as long as nobody has told it anything.
-    set undisturbed [expr {!$::pysmtpd::changed && [info exists before] && [info exists turn($number)]
-        && $turn($number) == $before}]
-    set replied_behind {}
-    if {$verdict eq ""} {
-        if {!$more} {
-            ::pysmtpd::Write $number $acceptance
-        } elseif {$undisturbed && $behind ne ""} {
-            ::pysmtpd::Write $number $acceptance$behind
-            set replied_behind 1
-        } else {
-            ::pysmtpd::Hold $number $acceptance
-        }
+    if {$more} {
+        ::pysmtpd::Hold $number $acceptance
+    } else {
+        ::pysmtpd::Write $number $acceptance
     }
     if {$::pysmtpd::changed && [catch {ready} message]} {
         ::pysmtpd::Note error $message
     }
-    if {$verdict eq ""} {
-        Send 9 $number $replied_behind
-        if {$undisturbed && [info exists turn($number)] && $turn($number) == $before + 1} {
-            set ::pysmtpd::standing($number) $standing
-        }
-        if {$kind eq "deliver" && ![string length $acceptance]} {
-            # Under TLS, only the child can send it: see to that.
-            ::pysmtpd::Result [Request 10 {} $number]
-            ActFor $number {16 17 24}
-        }
-    } else {
-        Send 4 $number [Pack $verdict]
-        if {![info exists ::smtpd::options(socket)]} {
-            Settle
-        }
+    Send 9 $number {}
+    if {$kind eq "deliver" && ![string length $acceptance]} {
+        # Under TLS, only the child can send it: see to that.
+        ::pysmtpd::Result [Request 10 {} $number]
+        ActFor $number {16 17 24}
+    }
+}
+proc ::pysmtpd::link::Refuse {number verdict} {
+    variable renamed
+    unset -nocomplain renamed($number)
+    if {$::pysmtpd::changed && [catch {ready} message]} {
+        ::pysmtpd::Note error $message
+    }
+    Send 4 $number [Pack $verdict]
+    if {![info exists ::smtpd::options(socket)]} {
+        Settle
     }
 }
 
@@ -806,15 +822,12 @@ proc ::pysmtpd::link::Begin {number request} {
 #   There is something to read: take it, unless the client has to wait, for a callback or because it does not read its replies.
 #
 proc ::pysmtpd::link::readable {number channel} {
-    variable max_unread
     if {[info exists ::pysmtpd::busy($number)]} {
         ::pysmtpd::Suspend $number $channel
-    } elseif {[chan pending output $channel] > $max_unread} {
+    } elseif {[chan pending output $channel] > $::pysmtpd::max_unread} {
         ::pysmtpd::Drain $number $channel
     } elseif {[catch {Receive $number $channel} message]} {
-        # The connection broke: what was unfinished stays unfinished.
-        ::pysmtpd::Note error $message
-        ::pysmtpd::Drop $number
+        ::pysmtpd::Lose $number $message
     }
 }
 
@@ -827,7 +840,14 @@ proc ::pysmtpd::link::Receive {number channel} {
     if {$::pysmtpd::changed || $pipe eq ""} {
         ready
     }
-    set data [read $channel 262144]
+    pass $number $channel [read $channel 262144]
+}
+
+# ::pysmtpd::link::pass, take --
+#
+#   These bytes have been read from a client, if any; or line by line: see replaced.tcl.
+#
+proc ::pysmtpd::link::pass {number channel data} {
     if {[string length $data]} {
         Pass $number $channel $data
     } elseif {[eof $channel]} {
@@ -837,23 +857,17 @@ proc ::pysmtpd::link::Receive {number channel} {
         Post
     }
 }
-
-# ::pysmtpd::link::take --
-#
-#   A client has sent these bytes, which have been read line by line: see replaced.tcl.
-#
 proc ::pysmtpd::link::take {number channel data} {
     if {[catch {ready} message]} {
-        ::pysmtpd::Note error $message
-        ::pysmtpd::Drop $number
+        ::pysmtpd::Lose $number $message
     } else {
-        Pass $number $channel $data
+        pass $number $channel $data
     }
 }
 
 # ::pysmtpd::link::Pass --
 #
-#   Send the child what a client has sent, or reply to it by the table; and read no further ahead than the child can follow.
+#   Send the child what a client has sent; and read no further ahead than the child can follow.
 #
 proc ::pysmtpd::link::Pass {number channel data} {
     variable pipe
@@ -865,22 +879,14 @@ proc ::pysmtpd::link::Pass {number channel data} {
         unset begun($number)
     }
     set size [string length $data]
-    set standing $::pysmtpd::standing($number)
-    if {$standing} {
-        if {$size <= $::pysmtpd::longest && [info exists ::pysmtpd::known($standing,$data)]} {
-            ::pysmtpd::ReplyKnown $number $channel $data
-            return
-        }
-    }
     if {[info exists ::pysmtpd::untold($number)]} {
-        incr size [string length $::pysmtpd::untold($number)]
-        ::pysmtpd::CatchUp $number $data
+        set told $::pysmtpd::untold($number)
+        unset ::pysmtpd::untold($number)
+        Tell $number $told $data
     } else {
         Send 2 $number $data
     }
-    if {$standing} {
-        set ::pysmtpd::standing($number) 0
-    }
+    set ::pysmtpd::standing($number) 0
     Post
     if {$size >= 16384 && [incr ahead($number)] >= $max_ahead} {
         ::pysmtpd::Suspend $number $channel
@@ -959,17 +965,16 @@ proc ::pysmtpd::link::overhear {number bytes} {
     return [::pysmtpd::Result [Request 29 [list $bytes] $number]]
 }
 
-# ::pysmtpd::link::tell --
+# ::pysmtpd::link::tell, Tell --
 #
-#   Let the child hear of lines that are replied to already, and of what has come behind them.
+#   Let the child hear of what the client has its replies to; and of what has come behind that.
 #
-# Arguments:
-#   foretold   octets of the replies
-#   standing   the session's standing after those lines
-#   data       what has come behind them, if anything
-#
-proc ::pysmtpd::link::tell {number lines foretold standing data} {
-    Send 15 $number [binary format IuIua*a* $foretold $standing $lines $data]
+proc ::pysmtpd::link::tell {number told} {
+    Tell $number $told {}
+    Post
+}
+proc ::pysmtpd::link::Tell {number told data} {
+    Send 15 $number [binary format IuIua*a* [string length $told] $::pysmtpd::standing($number) $told $data]
 }
 
 # ::pysmtpd::link::expire --

@@ -17,11 +17,16 @@ proc ::pysmtpd::link::look {} {
 #
 proc ::pysmtpd::link::ready {} {
     if {$::pysmtpd::changed} {
+        ::pysmtpd::CatchUpAll
         # Before they are collected: a -password is a callback, which may be Python's and so come back here, and may fail.
         set ::pysmtpd::changed 0
         if {[catch {::pysmtpd::Settings} settings problem]} {
             set ::pysmtpd::changed 1
             return -options $problem $settings
+        }
+        array unset ::pysmtpd::known
+        foreach number [array names ::pysmtpd::standing] {
+            set ::pysmtpd::standing($number) 0
         }
         set problem [::pysmtpd::engine::configure {*}$settings]
         if {$problem ne ""} {
@@ -37,7 +42,7 @@ proc ::pysmtpd::link::ready {} {
 #   A client has connected; or had connected before, and has been greeted.
 #
 proc ::pysmtpd::link::opened {number address port channel} {
-    Drive $number [::pysmtpd::engine::open $number $address $port $channel]
+    Drive $number $channel [::pysmtpd::engine::open $number $address $port $channel]
 }
 proc ::pysmtpd::link::adopted {number address port channel} {
     ::pysmtpd::engine::adopt $number $address $port $channel
@@ -45,74 +50,173 @@ proc ::pysmtpd::link::adopted {number address port channel} {
 
 # ::pysmtpd::link::readable --
 #
-#   There is something to read. Python reads the channel itself: bytes cross exactly, and once. Replies with which nothing
-#   else is to be done it has written, too, when it returns.
+#   There is something to read. Python reads the channel itself: bytes cross exactly, and once.
 #
 proc ::pysmtpd::link::readable {number channel} {
     if {$::pysmtpd::changed && [catch {ready} message]} {
-        ::pysmtpd::Note error $message
-        ::pysmtpd::Drop $number
+        ::pysmtpd::Lose $number $message
         return
     }
-    set actions [::pysmtpd::engine::receive $number $channel]
-    if {[llength $actions]} {
-        Drive $number $actions
+    variable ::pysmtpd::untold
+    set ::pysmtpd::standing($number) 0
+    if {[info exists untold($number)]} {
+        set told $untold($number)
+        unset untold($number)
+        Drive $number $channel [::pysmtpd::engine::receive $number $channel $told]
+    } else {
+        Drive $number $channel [::pysmtpd::engine::receive $number $channel]
     }
 }
 
-# ::pysmtpd::link::take --
+# ::pysmtpd::link::pass, take --
 #
-#   A client has sent these bytes, which have been read line by line: see replaced.tcl.
+#   These bytes have been read from a client, if any; or line by line: see replaced.tcl.
 #
-proc ::pysmtpd::link::take {number channel data} {
-    if {[catch {ready} message]} {
-        ::pysmtpd::Note error $message
-        ::pysmtpd::Drop $number
+proc ::pysmtpd::link::pass {number channel data} {
+    variable ::pysmtpd::standing
+    variable ::pysmtpd::untold
+    if {![string length $data]} {
+        Disturb $number
+        if {[eof $channel]} {
+            Drive $number $channel [::pysmtpd::engine::end $number]
+        }
         return
     }
-    Drive $number [::pysmtpd::engine::take $number $data]
+    set told {}
+    if {[info exists untold($number)]} {
+        set told $untold($number)
+        unset untold($number)
+    }
+    set before $standing($number)
+    set standing($number) 0
+    Drive $number $channel [::pysmtpd::engine::take $number $data $before $told]
+}
+proc ::pysmtpd::link::take {number channel data} {
+    if {[catch {ready} message]} {
+        ::pysmtpd::Lose $number $message
+    } else {
+        pass $number $channel $data
+    }
 }
 
 # ::pysmtpd::link::Drive --
 #
-#   Do what the engine says, until it has nothing more to say. Python has returned before a callback runs.
+#   Do what the engine says, until it has nothing more to say: a reply, nearly always, or a message to ask about; else actions.
+#   Python has returned before a callback runs.
 #
-proc ::pysmtpd::link::Drive {number actions} {
-    while {[llength $actions]} {
-        set next {}
-        foreach {action argument} $actions {
-            switch -- $action {
-                write {
-                    ::pysmtpd::Write $number $argument
+proc ::pysmtpd::link::Drive {number channel outcome} {
+    while {[llength $outcome]} {
+        switch -- [lindex $outcome 0] {
+            reply {
+                set ::pysmtpd::standing($number) [lindex $outcome 1]
+                if {[info exists ::pysmtpd::lent($number)]} {
+                    ::pysmtpd::Write $number [lindex $outcome 2]
+                } elseif {[catch {puts -nonewline $channel [lindex $outcome 2]} message]} {
+                    ::pysmtpd::Lose $number $message
                 }
-                ask {
-                    set verdict [::pysmtpd::Ask $number $argument]
-                    if {$::pysmtpd::changed && [catch {ready} message]} {
-                        ::pysmtpd::Note error $message
-                    }
-                    if {[llength $verdict]} {
-                        set next [::pysmtpd::engine::refuse $number {*}$verdict]
-                    } elseif {[info exists ::pysmtpd::lent($number)]} {
-                        # The engine's octets are not for such a channel, as it is.
-                        set next [::pysmtpd::engine::accept $number {}]
-                    } elseif {[info exists ::pysmtpd::channels($number)]} {
-                        set next [::pysmtpd::engine::accept $number $::pysmtpd::channels($number)]
-                    }
-                }
-                python {
-                    set next [::pysmtpd::engine::resolve $number]
-                }
-                default {
-                    ::pysmtpd::Perform $number $action $argument
-                }
+                return
+            }
+            message {
+                set outcome [Answer $number $channel $outcome]
+            }
+            default {
+                set outcome [Act $number $outcome]
             }
         }
-        set actions $next
+    }
+}
+
+# ::pysmtpd::link::Act --
+#
+#   Do what is not the usual; return what the engine says then.
+#
+proc ::pysmtpd::link::Act {number actions} {
+    set next {}
+    foreach {action argument} $actions {
+        switch -- $action {
+            write {
+                ::pysmtpd::Write $number $argument
+            }
+            ask {
+                set next [Conclude $number [::pysmtpd::Ask $number $argument]]
+            }
+            python {
+                set next [::pysmtpd::engine::resolve $number]
+            }
+            default {
+                ::pysmtpd::Perform $number $action $argument
+            }
+        }
     }
     # What was held back for a reply that never came, a report of TLS having none.
-    if {[info exists ::pysmtpd::held($number)]} {
+    if {![llength $next] && [info exists ::pysmtpd::held($number)]} {
         ::pysmtpd::Write $number {}
     }
+    return $next
+}
+
+# ::pysmtpd::link::Answer --
+#
+#   Have the script decide about a message. When it says yes, and does nothing else that could make a difference, the client has
+#   its reply here and now, and with it those to what has come behind the message; the engine hears of it later.
+#
+# Results:
+#   What the engine says where it has been asked.
+#
+proc ::pysmtpd::link::Answer {number channel message} {
+    variable ::pysmtpd::standing
+    lassign $message - changes text reply next told
+    set verdict [::pysmtpd::AskAboutMessage $number $channel $changes $text]
+    if {$told eq {} || [llength $verdict] || ![info exists standing($number)] || $standing($number) != -1
+        || $::pysmtpd::changed} {
+        return [Conclude $number $verdict]
+    }
+    set standing($number) $next
+    set ::pysmtpd::untold($number) $told
+    if {[catch {puts -nonewline $channel $reply} message]} {
+        # Perhaps it was the callback that has closed the connection.
+        ::pysmtpd::Lose $number $message
+    }
+    return
+}
+
+# ::pysmtpd::link::Conclude --
+#
+#   Tell the engine what the script has answered; return what there is to do then.
+#
+proc ::pysmtpd::link::Conclude {number verdict} {
+    if {$::pysmtpd::changed && [catch {ready} message]} {
+        ::pysmtpd::Note error $message
+    }
+    if {[info exists ::pysmtpd::standing($number)]} {
+        set ::pysmtpd::standing($number) 0
+    }
+    if {[llength $verdict]} {
+        return [::pysmtpd::engine::refuse $number {*}$verdict]
+    }
+    if {[info exists ::pysmtpd::channels($number)]} {
+        return [::pysmtpd::engine::accept $number]
+    }
+}
+
+# ::pysmtpd::link::Disturb --
+#
+#   Something is about to happen to a session beside what its client says: see to it that the engine has heard of all that was
+#   before, and that nothing is replied by what it said before.
+#
+proc ::pysmtpd::link::Disturb {number} {
+    ::pysmtpd::CatchUp $number
+    if {[info exists ::pysmtpd::standing($number)]} {
+        set ::pysmtpd::standing($number) 0
+    }
+}
+
+# ::pysmtpd::link::tell --
+#
+#   Let the engine hear of what the client has its replies to.
+#
+proc ::pysmtpd::link::tell {number told} {
+    Drive $number $::pysmtpd::channels($number) [::pysmtpd::engine::hear $number $told]
 }
 
 # ::pysmtpd::link::command --
@@ -120,7 +224,8 @@ proc ::pysmtpd::link::Drive {number actions} {
 #   A script wants a command handled by the engine, whatever it has put in its place. Done when this returns.
 #
 proc ::pysmtpd::link::command {number verb line} {
-    Drive $number [::pysmtpd::engine::command $number $verb $line]
+    Disturb $number
+    Drive $number $::pysmtpd::channels($number) [::pysmtpd::engine::command $number $verb $line]
 }
 
 # ::pysmtpd::link::await, await_verb --
@@ -149,7 +254,8 @@ proc ::pysmtpd::link::lines {number} {
 #   A script has a line of its own for a client whose session is under TLS.
 #
 proc ::pysmtpd::link::say {number line} {
-    Drive $number [::pysmtpd::engine::say $number $line]
+    Disturb $number
+    Drive $number $::pysmtpd::channels($number) [::pysmtpd::engine::say $number $line]
 }
 
 # ::pysmtpd::link::overhear --
@@ -157,6 +263,7 @@ proc ::pysmtpd::link::say {number line} {
 #   Return what was said in bytes of a session under TLS that a script has read by itself.
 #
 proc ::pysmtpd::link::overhear {number bytes} {
+    Disturb $number
     return [::pysmtpd::engine::overhear $number $bytes]
 }
 
@@ -165,7 +272,8 @@ proc ::pysmtpd::link::overhear {number bytes} {
 #   A client has been silent for too long.
 #
 proc ::pysmtpd::link::expire {number} {
-    Drive $number [::pysmtpd::engine::expire $number]
+    Disturb $number
+    Drive $number $::pysmtpd::channels($number) [::pysmtpd::engine::expire $number]
 }
 
 # ::pysmtpd::link::forget, state, assign, call, option, unavailable --
@@ -177,9 +285,11 @@ proc ::pysmtpd::link::forget {number} {
     ::pysmtpd::engine::forget $number
 }
 proc ::pysmtpd::link::state {number} {
+    ::pysmtpd::CatchUp $number
     return [::pysmtpd::engine::state $number]
 }
 proc ::pysmtpd::link::assign {number name values} {
+    Disturb $number
     ::pysmtpd::engine::assign $number $name {*}$values
 }
 proc ::pysmtpd::link::call {function arguments} {

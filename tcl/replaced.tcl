@@ -337,8 +337,7 @@ proc ::pysmtpd::ReadLines {number channel} {
     } elseif {[chan pending output $channel] > 262144} {
         Drain $number $channel
     } elseif {[catch {NextLines $number $channel} lines]} {
-        Note error $lines
-        Drop $number
+        Lose $number $lines
     } else {
         lassign $lines data reads
         if {$reads} {

@@ -498,10 +498,16 @@ proc ::smtpd::deliver {channel} {
 proc ::smtpd::deliver_old {channel} {
     variable options
     upvar #0 ::smtpd::state_$channel State ;# for callbacks that look around
-    if {$options(deliver) eq "" || ![llength [set mail [::pysmtpd::MessageOf $channel]]]} {
+    if {$options(deliver) eq ""} {
         return
     }
-    set prefix [::pysmtpd::Prefix deliver]
+    variable ::pysmtpd::deliverable
+    if {[info exists deliverable($channel)]} {
+        set mail $deliverable($channel)
+    } elseif {![llength [set mail [::pysmtpd::MessageOf $channel]]]} {
+        return
+    }
+    set prefix [::pysmtpd::Qualified $options(deliver)]
     trace add variable channel read ::pysmtpd::Looked
     if {[catch {{*}$prefix {*}$mail} message settings]} {
         Log debug "error in deliver: $message"

@@ -10,8 +10,7 @@ namespace eval ::pysmtpd {
     variable latest          ;# number -> ...and of that, what it said last, with a message
     variable opened          ;# number -> 1 while a callback runs that has looked
     variable written         ;# number -> the items that a callback has written so far
-    variable told_from       ;# number -> what the engine said last of the reverse-path...
-    variable told_to         ;# number -> ...and of the forward-paths
+    variable told            ;# number -> what the engine said last of the reverse-path, and of the forward-paths
     variable deliverable     ;# channel -> both and the lines of a message, while it is delivered and nobody has written there
     variable watched         ;# number -> of a session whose array a script watches: whether a message is being received
     variable items {access domain from to options indata data id}
@@ -19,8 +18,7 @@ namespace eval ::pysmtpd {
     array set latest {}
     array set opened {}
     array set written {}
-    array set told_from {}
-    array set told_to {}
+    array set told {}
     array set deliverable {}
     array set watched {}
 }
@@ -76,6 +74,8 @@ proc ::pysmtpd::TouchedInCallback {number channel item operation} {
     variable deliverable
     variable busy
     if {![info exists opened($number)]} {
+        variable standing
+        set standing($number) 0
         Ignore $number $channel
         if {$busy($number) eq "reply"} {
             # With no question behind it, the engine has not said yet what has changed.
@@ -130,8 +130,7 @@ proc ::pysmtpd::Learn {number changes} {
     variable channels
     variable pending
     variable opened
-    variable told_from
-    variable told_to
+    variable told
     variable latest
     if {[info exists latest($number)]} {
         Gather $number
@@ -139,9 +138,9 @@ proc ::pysmtpd::Learn {number changes} {
     foreach {name value} $changes {
         dict set pending($number) $name $value
         if {$name eq "from"} {
-            set told_from($number) $value
+            lset told($number) 0 $value
         } elseif {$name eq "to"} {
-            set told_to($number) $value
+            lset told($number) 1 $value
         }
     }
     if {[info exists opened($number)] && [info exists pending($number)]} {
@@ -188,23 +187,13 @@ proc ::pysmtpd::TakeSaid {number} {
 #   Note what the engine says with a message that is about to be delivered, and the lines of that.
 #
 proc ::pysmtpd::LearnMessage {number changes lines} {
-    variable channels
     variable latest
-    variable deliverable
-    variable told_from
-    variable told_to
     variable opened
-    if {[llength $changes] == 2 && [lindex $changes 0] eq "id"} {
-        # Nearly always. Whoever looks, looks at the last one.
-        set latest($number) [list {*}$changes data $lines indata 0]
-    } else {
-        Learn $number $changes
-        set latest($number) [list data $lines indata 0]
-    }
+    Learn $number $changes
+    set latest($number) [list data $lines indata 0]
     if {[info exists opened($number)]} {
         Learn $number {}
     }
-    set deliverable($channels($number)) [list $told_from($number) $told_to($number) $lines]
 }
 
 # ::pysmtpd::LinesOf --
@@ -223,10 +212,6 @@ proc ::pysmtpd::LinesOf {text} {
 #   Return reverse-path, forward-paths and lines of the message in a session; nothing where one of them is missing.
 #
 proc ::pysmtpd::MessageOf {channel} {
-    variable deliverable
-    if {[info exists deliverable($channel)]} {
-        return $deliverable($channel)
-    }
     upvar #0 ::smtpd::state_$channel State
     if {![HasMessage $channel]} {
         return {}

@@ -11,6 +11,7 @@ HEADER: Final = struct.Struct(">IBI")
 _overhead: Final = HEADER.size
 _header: Final = HEADER.unpack_from
 PAIR: Final = struct.Struct(">II")  #: the two numbers that CATCH_UP and REPLY begin with
+MESSAGE_HEAD: Final = struct.Struct(">IIIIII")
 _LENGTH: Final = struct.Struct(">I")
 
 # From Tcl.
@@ -18,7 +19,7 @@ OPEN: Final = 1  # client, port, channel; "adopted" where the script has greeted
 RECEIVE: Final = 2  # bytes from the client
 END: Final = 3
 REFUSE: Final = 4  # Tcl return code, result, errorCode: what the callback ended with
-ACCEPT: Final = 9  # the callback returned, and the client has the reply that came with the question; "1": and those behind it
+ACCEPT: Final = 9  # the callback returned, and the client has the reply that came with the question, or Tcl holds it back
 FORGET: Final = 5
 ASSIGN: Final = 6  # name, values
 CONFIGURE: Final = 7  # settings; answered by RESULT
@@ -29,16 +30,20 @@ EXPIRE: Final = 12  # the client has been silent for too long
 SAY: Final = 13  # a line; answered by RESULT
 OVERHEAR: Final = 29  # bytes from the client that a script has read by itself; answered by RESULT, what they said
 LOOK: Final = 14  # a script looks at the state; answered by RESULT
-CATCH_UP: Final = 15  # octets of replies that the client has already, standing before the last line; then as RECEIVE
+CATCH_UP: Final = (
+    15  # octets of what the client has its replies to already, standing then; that, as Live.hear takes it; then as RECEIVE
+)
 
 # To Tcl.
 WRITE: Final = 16  # reply bytes
 LOG: Final = 17  # a Tcl list: level, text
-ASK: Final = (
-    18  # a Tcl list: kind, changes of the state, reply to a yes, whether more follow, standing then, those if known, address
-)
+# A Tcl list: kind, changes of the state, reply to a yes, whether more replies follow, how many frames had come for the session,
+# its standing after a yes, the replies that follow if they are known, address.
+ASK: Final = 18
 LINES: Final = 30  # the next lines of a large message, joined by LF; the question for it comes as ASK, without an address
-ASK_DELIVER: Final = 19  # length and a Tcl list as before but for the address; the message's text
+# The same about a message. MESSAGE_HEAD: how many octets the changes, the reply and those that follow have, whether more follow,
+# how many frames had come, the standing. Then those three, the first one a Tcl list; and the message's text.
+ASK_DELIVER: Final = 19
 HOLD: Final = 24  # reply bytes, to go out with the next ones, a question being put first
 CLOSE: Final = 20
 RESULT: Final = 21  # a Tcl list: ok and a value, or error, message, errorCode

@@ -3,13 +3,15 @@
 A client in lock-step says the same lines again and again, and the way to the engine and back costs more than what is done there.
 So Tcl has a table: of a session's standing (:attr:`pysmtpd.core.Session.standing`, a number here) and a line that came before,
 the reply and the standing after it. What Tcl has replied to by it, the engine hears with the next line that is not in the table,
-and before anybody looks at the session, or changes the settings; it then says again what the client has, and that is dropped.
+and before anybody looks at the session, or changes the settings; what it then says the client has already, and it is dropped.
 Every entry is the engine's own experience: it replied so, and nothing else happened. Tcl knows no SMTP.
 
 A line is put into the table when it has come twice. There is an end to what is kept, whatever clients send.
 
-Of commands that have come behind a message, in one go, Tcl is told the replies with the question for that, where they have come
-before in the same standing: so the client has them as soon as the script's callback returns.
+With the question for a message Tcl is told the reply to a yes, and the standing then. Of commands that have come behind the
+message, in one go, it is told the replies, too, where they have come before in the same standing: so the client has them as soon
+as the script's callback returns. That it has returned the engine hears as it hears of lines; at once where it was a no, or where
+the callback has done anything that the engine has to know first.
 """
 
 import re
@@ -52,24 +54,33 @@ class KnownReplies:
         live.standing = self.number(session.standing) if session.body is None else 0
         return live.standing
 
-    def learn(self, before: int, data: bytes, foretold: int, live: "Live", reply: bytes) -> tuple[int, bytes, bytes, int] | None:
+    def learn(self, before: int, line: bytes, live: "Live", reply: bytes) -> tuple[int, bytes, bytes, int] | None:
         """Return an exchange if it is to be told to Tcl: standing, line, reply, next standing.
 
         Arguments:
-            before: the standing in which the last line of ``data`` was received; 0 for none.
-            data: what the client sent, the lines that Tcl has replied to first.
-            foretold: how many octets of replies those had; 0 for no such lines.
+            before: the standing in which ``line`` was received; 0 for none.
+            line: what the client sent: one line, if it is.
             live: the session, settled.
             reply: the engine's own reply.
         """
         if not before or not reply:
             return None
-        line = data[data.rfind(b"\n", 0, -1) + 1 :] if foretold else data
         return (before, line, reply, live.standing) if self.is_new(before, line, live.session, live.standing) else None
 
-    def replies_behind(self, standing: int, data: bytes) -> bytes:
-        """Return the replies to commands that have come behind a message, once that has been accepted; nothing if not known."""
-        return self._behind.get((standing, data), b"")
+    def once_accepted(self, live: "Live") -> tuple[int, bool, bytes]:
+        """Return what is to be known with the question for a message: the standing once it is accepted, 0 for none; whether
+        there are more replies to come, to what has come behind the message; and those if they are known."""
+        session = live.session
+        standing = self.number(session.standing_once_delivered)
+        live.behind = None  # what came behind a message that was refused is nothing to learn from
+        if not session.has_input:
+            return standing, False, b""
+        if not standing:
+            return 0, True, b""
+        commands = session.input
+        replies = self._behind.get((standing, commands), b"")
+        live.behind = standing, commands, replies
+        return 0, True, replies
 
     def note_behind(self, standing: int, data: bytes, replies: bytes) -> None:
         """Note the replies to commands that had come behind a message, which was all that happened then."""

@@ -81,39 +81,45 @@ class Child:
         if operation == frames.RECEIVE:
             self._receive(number, live, payload)
         elif operation == frames.ACCEPT:
-            self._accept(number, live, replied_behind=payload == b"1")
+            self._accept(number, live)
         elif operation == frames.CATCH_UP:
-            foretold, standing = frames.PAIR.unpack_from(payload)
+            size, standing = frames.PAIR.unpack_from(payload)
+            start = frames.PAIR.size + size
             if live is not None:
+                live.hear(payload[frames.PAIR.size : start].decode("latin-1"))
                 live.standing = standing
-            self._receive(number, live, payload[frames.PAIR.size :], foretold)
+                if len(payload) > start:
+                    self._receive(number, live, payload[start:])
         else:
             if live is not None:
                 live.standing = 0
             self._handle_rare(operation, number, payload)
 
-    def _receive(self, number: int, live: Live | None, data: bytes, foretold: int = 0) -> None:
+    def _receive(self, number: int, live: Live | None, data: bytes) -> None:
         """Take what a client has sent."""
-        before = live.standing if live is not None else 0
-        outcome = self._engine.receive(number, data, foretold)
-        self._come_to(number, live, outcome)
-        if before and live is not None and type(outcome) is bytes:
-            exchange = self._known.learn(before, data, foretold, live, outcome)
-            if exchange is not None:
-                self.send(frames.KNOWN, 0, list_octets(tcl_value(exchange)))
+        if live is not None:
+            before = live.standing
+            live.session.receive(data)
+            content = self._engine.message(live)
+            if content is not None:
+                live.standing = 0
+                self._ask_about(number, live, live.changes(), content.text())
+            else:
+                outcome = self._engine.outcome(number, live)
+                self._come_to(number, live, outcome)
+                if before and type(outcome) is bytes:
+                    exchange = self._known.learn(before, data, live, outcome)
+                    if exchange is not None:
+                        self.send(frames.KNOWN, 0, list_octets(tcl_value(exchange)))
         if len(data) >= LARGE_CHUNK:
             self.send(frames.TAKEN, number, b"")
 
-    def _accept(self, number: int, live: Live | None, *, replied_behind: bool) -> None:
-        """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now.
-        If ``replied_behind``, it has those, too."""
+    def _accept(self, number: int, live: Live | None) -> None:
+        """A script's callback has returned, and the client has its reply; or Tcl holds it back, for those that come now."""
         if live is None:
             return
         behind, live.behind = live.behind, None
         new = behind is not None and not behind[2] and live.session.input == behind[1]
-        if behind is not None and replied_behind:
-            live.foretold = len(behind[2])
-            live.holds = False
         outcome = self._engine.accept(number, replied=True)
         self._come_to(number, live, outcome)
         if new and behind is not None and not live.session.has_input and type(outcome) is list and len(outcome) == 2:
@@ -228,33 +234,37 @@ class Child:
         """Put a question to the script. The reply to a yes goes along: Tcl sends it as soon as the callback returns."""
         kind, changes, *values = question
         live = self._engine.sessions[number]
-        session = live.session
-        acceptance = session.acceptance.decode("ascii")
-        standing = self._known.number(session.standing_once_delivered)
-        behind = ""
-        live.behind = None  # what came behind a message that was refused is nothing to learn from
-        more = session.has_input
-        if more:
-            live.holds = True
-            if standing:
-                commands = session.input
-                replies = self._known.replies_behind(standing, commands)
-                live.behind = standing, commands, replies
-                behind = replies.decode("ascii")
-                standing = 0
-        head = f"{kind} {list_element(_words(changes))} {list_element(acceptance)} {int(more)} {standing} {list_element(behind)}"
-        if not values:
+        if values and isinstance(values[0], bytes):
+            self._ask_about(number, live, changes, values[0])
+            return
+        acceptance = list_element(live.session.acceptance.decode("ascii"))
+        standing, more, replies = self._once_accepted(live)
+        reply = f"{acceptance} {int(more)} {live.turn} {standing} {list_element(replies.decode('ascii'))}"
+        head = f"{kind} {list_element(_words(changes))} {reply}"
+        if values:
+            head = f"{head} {list_element(tcl_value(values[0]))}"
+        else:
             for piece in live.pieces:
                 self.send(frames.LINES, number, piece)
                 self.flush()
-            self.send(frames.ASK, number, list_octets(head))
-        elif isinstance(values[0], bytes):
-            header, text = list_octets(head), values[0]
-            self._out.extend(
-                (_header(4 + len(header) + len(text), frames.ASK_DELIVER, number), len(header).to_bytes(4), header, text)
-            )
-        else:
-            self.send(frames.ASK, number, list_octets(f"{head} {list_element(tcl_value(values[0]))}"))
+        self.send(frames.ASK, number, list_octets(head))
+
+    def _ask_about(self, number: int, live: Live, changes: tuple[object, ...], text: bytes) -> None:
+        """Put the question about a message to the script, which need not be a Tcl list: as :meth:`_ask` does."""
+        changed = list_octets(_words(changes))
+        acceptance = live.session.acceptance
+        standing, more, replies = self._once_accepted(live)
+        head = frames.MESSAGE_HEAD.pack(len(changed), len(acceptance), len(replies), more, live.turn, standing)
+        parts = head, changed, acceptance, replies, text
+        self._out.append(_header(sum(map(len, parts)), frames.ASK_DELIVER, number))
+        self._out.extend(parts)
+
+    def _once_accepted(self, live: Live) -> tuple[int, bool, bytes]:
+        """Return what is known of the time after a yes. Tcl holds its reply back for those that follow."""
+        known = self._known.once_accepted(live)
+        if known[1]:
+            live.holds = True
+        return known
 
     def _watch(self) -> None:
         """Before Python callbacks run: see to it that one that never returns does not outlive the script."""

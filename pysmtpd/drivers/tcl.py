@@ -61,6 +61,7 @@ from pysmtpd.core import (
     Verdict,
 )
 from pysmtpd.core.config import STOCK_BANNER
+from pysmtpd.core.data import Content
 from pysmtpd.drivers.tcl_values import list_elements, tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
@@ -77,11 +78,18 @@ Actions: TypeAlias = Sequence[Any]
 #: What nearly every command and every verdict comes to is replies to write, and nothing else: those, or actions.
 Outcome: TypeAlias = bytes | Actions
 
+#: What goes before the lines that :meth:`Live.hear` is told of.
+ACCEPTED: Final = "\1"
+ACCEPTED_WITH_MORE: Final = "\2"
+_MARKS: Final = (ACCEPTED, ACCEPTED_WITH_MORE)
+
 _YES: Final = Accept()
 _NO_QUESTIONS = frozenset((Log, Close, StartTls))
 _TLS_FLAGS = ("usetls", "request", "require")
 #: A message of more octets than this goes to Tcl in pieces: one string of it would be copied from place to place.
 LARGE_MESSAGE: Final = 262_144
+#: A message of fewer octets may wait for the client's next words before the engine hears that it was accepted, and lets it go.
+SMALL_MESSAGE: Final = 65_536
 #: Octets in such a piece, at least.
 PIECE: Final = 131_072
 #: The items of a session's state that scripts read, by their names in the stock package.
@@ -106,6 +114,7 @@ class TclEngine:
     def __init__(self, overrides: dict[str, Callback] | None = None) -> None:
         self.config = Config(clock.timestamp, clock.new_id, "localhost", TCLLIB_1_5)
         self.sessions: dict[Key, Live] = {}
+        self.asks_of_messages = False  #: a script's callback decides about messages, and replies are sent as they are
         self.script_puts = False  #: replies go through a ``Puts`` of the script's own
         self.text_of: Callable[[bytes], str | bytes] = bytes  #: makes of the octets of a message what Tcl is given
         self._overrides = overrides or {}
@@ -262,6 +271,7 @@ class TclEngine:
                 self._asked_in_python.add("deliver")  # and nobody there says no
             asked |= {"deliver"}
         self.config.listen_for(asked)
+        self.asks_of_messages = "deliver" in asked and "deliver" not in self._asked_in_python and not self.script_puts
         self.config.script_logs_delivery = "deliver" not in self._asked_in_python
 
     def _keep(self) -> None:
@@ -312,16 +322,37 @@ class TclEngine:
             self.config.observe(session)
         self.sessions[key] = Live(session)
 
-    def receive(self, key: Key, data: bytes, foretold: int = 0) -> Outcome:
-        """Bytes have come, to which the client has so many octets of replies already."""
+    def receive(self, key: Key, data: bytes) -> Outcome:
+        """Bytes have come."""
         live = self.sessions.get(key)
         if live is None:
             return b""
+        live.session.receive(data)
+        return self.outcome(key, live)
+
+    def outcome(self, key: Key, live: "Live") -> Outcome:
+        """Return what has come of the bytes that a session has received."""
         session = live.session
-        if foretold:
-            live.foretold = foretold
-        session.receive(data)
         return self._outcome(key, live, session.next_event() if session.events else None)
+
+    def message(self, live: "Live") -> Content | None:
+        """Return the message that a script's callback is to be asked about, where that is all there is to do, and it is a small
+        one; and take note that it is asked."""
+        session = live.session
+        events = session.events
+        if events and not session.out and self.asks_of_messages and type(session) is Session:
+            event = events[0]
+            if type(event) is Deliver and event.content.size < SMALL_MESSAGE:
+                events.clear()
+                return event.content
+        return None
+
+    def hear(self, key: Key, told: str) -> Actions:
+        """Hear of what the client has its replies to already: see :meth:`Live.hear`. There is nothing to do then."""
+        live = self.sessions.get(key)
+        if live is not None:
+            live.hear(told)
+        return ()
 
     def end(self, key: Key) -> Actions:
         """The client has ended its side."""
@@ -370,7 +401,7 @@ class TclEngine:
         if live is None:
             return ()
         live.session.say(text.encode("latin-1"))
-        return "write", live.take_output()
+        return "write", live.session.take_output()
 
     def overhear(self, key: Key, data: str) -> bytes:
         """A script reads by itself from a client whose session is under TLS: return what was said there."""
@@ -388,6 +419,7 @@ class TclEngine:
         live = self.sessions.get(key)
         if live is None:
             return ()
+        live.behind = None
         live.session.command(verb, line)
         actions = self._actions(key, live)
         begun = live.message() if verb == "DATA" and live.session.body is not None else ()
@@ -407,6 +439,7 @@ class TclEngine:
         """A script has set an item of the session's state: one of those that :meth:`Session.assign` knows."""
         live = self.sessions.get(key)
         if live is not None:
+            live.behind = None
             live.session.assign(name, value)
             live.note_assigned(name)
 
@@ -443,7 +476,7 @@ class TclEngine:
         session = live.session
         if event is not None or live.holds or session.question is not None:
             return self._actions_from(key, live, event)
-        output = live.take_output() if live.foretold else session.take_output()
+        output = session.take_output()
         live.unread += len(output)
         return output
 
@@ -456,7 +489,7 @@ class TclEngine:
         actions: list[Any] = []
         while event is not None:
             asks = type(event) not in _NO_QUESTIONS
-            output = live.take_output()
+            output = session.take_output()
             if output:
                 # Before a question, replies wait a little for those after it: two small writes in a row would have the
                 # second one wait for the client's delayed acknowledgement of the first (Nagle), 40 ms.
@@ -467,7 +500,7 @@ class TclEngine:
             if asks:
                 return actions
             event = session.next_event()
-        output = live.take_output()
+        output = session.take_output()
         if output:
             actions += "write", output
             live.holds = False
@@ -505,7 +538,7 @@ class TclEngine:
 class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "_told_of_ours", "behind", "foretold", "holds", "pieces", "session", "standing", "turn", "unread")
+    __slots__ = ("_told", "_told_of_ours", "behind", "holds", "pieces", "session", "standing", "turn", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -515,22 +548,32 @@ class Live:
         self.turn = 0  #: counts what has come for it, where there is such a table
         #: What came behind a message: its standing then, the bytes, the replies if known.
         self.behind: tuple[int, bytes, bytes] | None = None
-        self.foretold = 0  #: octets of the replies to come that the client has already
-        self.pieces: Iterator[bytes] = iter(
-            ()
-        )  #: of a large message that Tcl is asked about, its whole lines, as they are fetched
+        #: Of a large message that Tcl is asked about, its whole lines, as they are fetched.
+        self.pieces: Iterator[bytes] = iter(())
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
         self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())
 
-    def take_output(self) -> bytes:
-        """Return the reply bytes since the last call, but for those that the client has."""
-        output = self.session.take_output()
-        if self.foretold:
-            skipped = min(self.foretold, len(output))
-            self.foretold -= skipped
-            self.unread += skipped
-            output = output[skipped:]
-        return output
+    def hear(self, told: str) -> None:
+        """Hear of what the client has its replies to already.
+
+        Arguments:
+            told: lines that have come; before them ``ACCEPTED`` where the message was accepted that there is a question for,
+                or ``ACCEPTED_WITH_MORE`` where the replies to what has come behind that were sent, too.
+        """
+        session = self.session
+        mark = told[0]
+        if mark in _MARKS:
+            self.unread += len(session.acceptance)
+            session.answer(_YES, replied=True)
+            if mark == ACCEPTED_WITH_MORE:
+                self.holds = False
+                session.next_event()
+            told = told[1:]
+        if told:
+            session.receive(told.encode("latin-1"))
+        out = session.out
+        self.unread += sum(map(len, out))
+        out.clear()
 
     def changes(self) -> tuple[object, ...]:
         """Return what changed in the session since the last call, as a flat tuple of names and values."""
