@@ -16,6 +16,9 @@ namespace eval ::pysmtpd {
     variable max_untold 1024 ;# octets that the engine may be left without
     variable large 65536     ;# octets of a message that the engine is to let go as soon as it has been accepted
     variable max_unread 262144 ;# octets of replies a client may leave unread before nothing more is read from it
+    variable moment 250       ;# turns of a loop, some microseconds in all: what a client may take to be met at once
+    variable in_vain 0       ;# how long that was in vain, more or less
+    variable rests 0         ;# how often it is not tried now
     array set known {}
     array set standing {}
     array set untold {}
@@ -40,20 +43,48 @@ proc ::pysmtpd::Arrived {number channel} {
     }
     variable known
     variable untold
-    if {[string length $data] > $::pysmtpd::longest || ![info exists known($standing($number),$data)]} {
-        link::pass $number $channel $data
-        return
-    }
-    lassign $known($standing($number),$data) reply standing($number)
-    append untold($number) $data
-    if {[catch {puts -nonewline $channel $reply} message]} {
-        Lose $number $message
-    } elseif {[string length $untold($number)] > $::pysmtpd::max_untold} {
-        CatchUp $number
-        if {[chan pending output $channel] > $::pysmtpd::max_unread} {
-            Drain $number $channel
+    while {[string length $data] <= $::pysmtpd::longest && [info exists known($standing($number),$data)]} {
+        lassign $known($standing($number),$data) reply standing($number)
+        append untold($number) $data
+        if {[catch {puts -nonewline $channel $reply} message]} {
+            Lose $number $message
+            return
+        }
+        if {[string length $untold($number)] > $::pysmtpd::max_untold} {
+            CatchUp $number
+            if {[chan pending output $channel] > $::pysmtpd::max_unread} {
+                Drain $number $channel
+            }
+            return
+        }
+        if {[array size ::pysmtpd::channels] > 1 || ![string length [set data [MeetAgain $channel]]]} {
+            return
         }
     }
+    link::pass $number $channel $data
+}
+
+# ::pysmtpd::MeetAgain --
+#
+#   Return what a client that is alone says within a moment: to wait for events takes Tcl longer than that. Where that was in vain
+#   it is tried more and more seldom. No callback has run since the event loop had its turn, and none does meanwhile.
+#
+proc ::pysmtpd::MeetAgain {channel} {
+    variable rests
+    variable in_vain
+    variable moment
+    if {$rests > 0} {
+        incr rests -1
+        return {}
+    }
+    for {set i 0} {$i < $moment} {incr i} {}
+    if {[catch {read $channel 262144} data] || ![string length $data]} {
+        set in_vain [expr {min(2 * $in_vain + 1, 255)}]
+        set rests $in_vain
+        return {}
+    }
+    set in_vain [expr {$in_vain / 2}]
+    return $data
 }
 
 # ::pysmtpd::Lose --

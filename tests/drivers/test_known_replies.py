@@ -148,6 +148,30 @@ def test_a_script_that_looks_at_the_state_sees_what_was_replied_to(taught):
     assert server.eval(f"::smtpd::state [{CHANNEL}] to") == "<c@d>"
 
 
+def test_a_client_that_goes_on_at_once_is_met_with_the_replies_due(taught):
+    server, client = taught
+    server.eval("set ::pysmtpd::moment 200000")  # some milliseconds: enough for any client
+    server.eval("set ::pysmtpd::rests 0")
+    for _ in range(3):
+        for line, code in (("RSET", 250), ("MAIL FROM:<a@b>", 250), ("RCPT TO:<c@d>", 250), ("NOOP x", 250), ("NOOP", 250)):
+            client.command(line, code)
+    client.command("VRFY x", 500)
+    client.command("DATA", 354)
+    client.command("met\r\n.", 250)
+    server.wait_printed("delivered <a@b> <c@d> met")
+    client.command("RSET", 250)
+    client.close()
+    server.wait_until("array size ::pysmtpd::channels", "0")
+
+
+def test_a_client_that_takes_its_time_is_waited_for_more_and_more_seldom(taught):
+    server, client = taught
+    server.eval("set ::pysmtpd::in_vain 0; set ::pysmtpd::rests 0")
+    server.eval(f"set channel [{CHANNEL}]; for {{set i 0}} {{$i < 1000}} {{incr i}} {{::pysmtpd::MeetAgain $channel}}")
+    assert int(server.eval("set ::pysmtpd::in_vain")) > 100
+    client.command("RSET", 250)
+
+
 def test_what_a_script_sets_comes_behind_what_was_replied_to(taught):
     server, client = taught
     server.eval(f"::smtpd::state [{CHANNEL}] from <other@b>")
