@@ -7,6 +7,7 @@ it does in the stock package.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pysmtpd.core.envelope import NO_ENVELOPE
 from pysmtpd.core.profile import QUIRKS, RFC5321, Profile, profile_named
 from pysmtpd.core.replies import STANDARD, STOCK, LastReply, Replies, wire, without_status_codes
 from pysmtpd.core.sequence import rules_under
@@ -106,6 +107,7 @@ class Config:
         "hello",
         "help",
         "hostname",
+        "last_envelope",
         "limits",
         "lmtp",
         "log_level",
@@ -141,6 +143,7 @@ class Config:
         self.new_nonce: Callable[[], str] = lambda: f"{new_id()}{new_id()}"  #: returns what nobody can guess, for AUTH
         self.hostname = hostname
         self.server_address = hostname  #: what the greeting, the answer to HELO and the goodbye show
+        self.last_envelope = NO_ENVELOPE  #: clients of a test are alike, and send what they sent before
         self.greeting = LastReply()
         self.hello = LastReply()
         self.limits = Limits()

@@ -200,8 +200,22 @@ class AnyNewlineBody(Body):
     def feed(self, data: bytes, start: int) -> int:
         """Take ``data[start:]``; return the index just behind the end of the body, or -1 when it has not come yet."""
         tail = self._tail
+        if len(tail) == 2 and data[start] not in b"\r\n." and (end := self._whole(data, start)):
+            return end
         end = self._search(tail + (data[start:] if start else data))
         return start + end + 2 - len(tail) if end >= 0 else -1
+
+    def _whole(self, data: bytes, start: int) -> int:
+        """Take a body that is not odd and begins and ends in these data, as most do: return the index behind it; else 0."""
+        found = data.rfind(b"\r\n.", start)
+        if found < 0 or data.rfind(b"\r\n.", start, found + 2) >= 0 or not data.startswith(_NEWLINES, found + 3):
+            return 0
+        piece = with_lf(data[start : found + 2])
+        if piece is None:
+            return 0
+        self._chunks.append(b"\n")  # that of the DATA command
+        self._keep(piece, found + 4 - start)
+        return found + 4
 
     def _search(self, window: bytes) -> int:
         """Return where the closing line begins, what stands before it kept; -1, and all but a few octets kept, for none."""
@@ -252,7 +266,8 @@ class AnyNewlineBody(Body):
         if self._odd:
             body = b"".join(chunks).replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n..", b"\n.")
             return [body[1:]]
-        chunks[:1] = [chunk[1:] for chunk in chunks[:1]]  # the line end of the DATA command; oversize, there is nothing
+        if chunks:  # oversize, there are none
+            chunks[:1] = [chunks[0][1:]] if len(chunks[0]) > 1 else []  # without the line end of the DATA command
         return chunks
 
 

@@ -8,6 +8,19 @@ from typing import Any, Final, NamedTuple
 NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+class PlainEnvelope(NamedTuple):
+    """The commands of a pipelined envelope without parameters, read."""
+
+    octets: bytes  #: as they were sent, through the line of DATA
+    reset: bool  #: whether RSET leads them
+    sender: str  #: the reverse-path in its brackets
+    recipients: tuple[str, ...]  #: the forward-paths in their brackets
+
+
+#: None has been read yet; nothing that a client sends begins so and is one.
+NO_ENVELOPE: Final = PlainEnvelope(b"\0", False, "", ())
+
+
 class Envelope(NamedTuple):
     """The circumstances of one message."""
 

@@ -14,7 +14,7 @@ from pysmtpd.core import grammar
 from pysmtpd.core.address import parse_path, split_path
 from pysmtpd.core.config import LOG_LEVELS, Config
 from pysmtpd.core.data import AnyNewlineBody, Body, Content, CrlfBody
-from pysmtpd.core.envelope import NO_PARAMETERS, Envelope, protocol_name
+from pysmtpd.core.envelope import NO_PARAMETERS, Envelope, PlainEnvelope, protocol_name
 from pysmtpd.core.events import (
     Accept,
     CheckHost,
@@ -45,6 +45,8 @@ _VERB_ENDS: Final = ("", " ")
 
 #: An envelope in one segment has at least so many octets.
 _SHORTEST_ENVELOPE: Final = 40
+#: An envelope of more octets is not kept for when it comes again.
+_LARGEST_KEPT: Final = 4_096
 #: More recipients than are ever named before a session is looked at again whose standing was taken.
 _MANY_RECIPIENTS: Final = 100
 
@@ -495,19 +497,18 @@ class Session:
         config = self.config
         if not config.whole_envelopes or self.prelude is not None or self._denied:
             return 0
-        match = grammar.ENVELOPE.match(data, start)
-        if match is None or match.end() - start > config.limits.command_line:  # no line in it is too long
+        envelope: PlainEnvelope | None = config.last_envelope
+        if not data.startswith(config.last_envelope.octets, start):
+            envelope = self._read_envelope(data, start)
+        if envelope is None or not self._may_begin(envelope):
             return 0
-        reset, sender, recipients = match.groups()
-        paths = recipients.decode("ascii").split("\r\nRCPT TO:")
-        if not self._may_begin(reset, paths):
-            return 0
+        octets, reset, sender, paths = envelope
         replies = config.replies
         out = self.out
         if reset:
             self.reset()
             out.append(replies.reset_ok)
-        self.sender = sender.decode("ascii")
+        self.sender = sender
         self.options = ""
         self.parameters = NO_PARAMETERS
         self.recipients += paths
@@ -515,15 +516,28 @@ class Session:
         out.append(replies.mail_ok + replies.rcpt_ok * len(paths) + replies.send_data)
         self.begin_message()
         self.body = self._new_body()
-        return match.end()
+        return start + len(octets)
 
-    def _may_begin(self, reset: bool, paths: list[str]) -> bool:
-        """Tell whether a mail transaction to these recipients may begin here, with nothing in it that is out of the ordinary."""
-        seen, profile = self.seen, self.config.profile
+    def _read_envelope(self, data: bytes, start: int) -> PlainEnvelope | None:
+        """Read such commands; None where there are none."""
+        match = grammar.ENVELOPE.match(data, start)
+        if match is None:
+            return None
+        reset, sender, recipients = match.groups()
+        paths = tuple(recipients.decode("ascii").split("\r\nRCPT TO:"))
+        envelope = PlainEnvelope(match[0], bool(reset), sender.decode("ascii"), paths)
+        if len(envelope.octets) <= _LARGEST_KEPT:
+            self.config.last_envelope = envelope
+        return envelope
+
+    def _may_begin(self, envelope: PlainEnvelope) -> bool:
+        """Tell whether such a mail transaction may begin here, with nothing in it that is out of the ordinary."""
+        seen, profile, limits = self.seen, self.config.profile, self.config.limits
         return (
             (seen & GREETED > 0 or profile.mail_before_hello)
-            and (reset or not seen & SENDER or profile.transaction_any_order)
-            and len(paths) + len(self.recipients) <= self.config.limits.recipients
+            and (envelope.reset or not seen & SENDER or profile.transaction_any_order)
+            and len(envelope.recipients) + len(self.recipients) <= limits.recipients
+            and len(envelope.octets) <= limits.command_line  # so no line in it is too long
         )
 
     def _no_line_end(self, line: bytes, limit: int) -> None:
