@@ -7,7 +7,7 @@ it does in the stock package.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pysmtpd.core.envelope import NO_ENVELOPE
+from pysmtpd.core.envelope import NO_ENVELOPE, ReadPath
 from pysmtpd.core.profile import QUIRKS, RFC5321, Profile, profile_named
 from pysmtpd.core.replies import STANDARD, STOCK, LastReply, Replies, wire, without_status_codes
 from pysmtpd.core.sequence import rules_under
@@ -108,6 +108,7 @@ class Config:
         "help",
         "hostname",
         "last_envelope",
+        "last_paths",
         "limits",
         "lmtp",
         "log_level",
@@ -143,7 +144,9 @@ class Config:
         self.new_nonce: Callable[[], str] = lambda: f"{new_id()}{new_id()}"  #: returns what nobody can guess, for AUTH
         self.hostname = hostname
         self.server_address = hostname  #: what the greeting, the answer to HELO and the goodbye show
-        self.last_envelope = NO_ENVELOPE  #: clients of a test are alike, and send what they sent before
+        # What was read last, without parameters: clients of a test are alike, and send what they sent before.
+        self.last_envelope = NO_ENVELOPE
+        self.last_paths: dict[str, tuple[str, ReadPath | None]] = {"MAIL": ("", None), "RCPT": ("", None)}
         self.greeting = LastReply()
         self.hello = LastReply()
         self.limits = Limits()

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 #: The parameters of a command that has none.
 NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+#: A path with its brackets, the address, its local part, what follows the path, and the parameters that is.
+ReadPath: TypeAlias = tuple[str, str, str, str, Mapping[str, str]]
 
 
 class PlainEnvelope(NamedTuple):

@@ -8,13 +8,13 @@ this file. A handler parses its command, puts a question where somebody listens,
 from collections.abc import Callable, Mapping
 from functools import partial
 from re import Match
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pysmtpd.core import grammar
 from pysmtpd.core.address import parse_path, split_path
 from pysmtpd.core.config import LOG_LEVELS, Config
 from pysmtpd.core.data import AnyNewlineBody, Body, Content, CrlfBody
-from pysmtpd.core.envelope import NO_PARAMETERS, Envelope, PlainEnvelope, protocol_name
+from pysmtpd.core.envelope import NO_PARAMETERS, Envelope, PlainEnvelope, ReadPath, protocol_name
 from pysmtpd.core.events import (
     Accept,
     CheckHost,
@@ -65,10 +65,6 @@ class Taker(Protocol):
 
     def received(self, session: "Session") -> None:
         """The end has come."""
-
-
-#: A path with its brackets, the address, its local part, what follows the path, and the parameters that is.
-_Path: TypeAlias = tuple[str, str, str, str, Mapping[str, str]]
 
 
 #: Makes a named tuple in one call where its class takes two.
@@ -775,8 +771,10 @@ class Session:
     def _mail(self, line: str) -> None:
         """MAIL: RFC 5321, 4.1.1.2."""
         config = self.config
-        plain = grammar.PLAIN_MAIL.match(line)
-        found = self._plain_path(plain, "MAIL") if plain else self._path(line, "MAIL", grammar.STOCK_MAIL, grammar.MAIL)
+        last, found = config.last_paths["MAIL"]
+        if line != last:
+            plain = grammar.PLAIN_MAIL.match(line)
+            found = self._plain_path(plain, "MAIL") if plain else self._path(line, "MAIL", grammar.STOCK_MAIL, grammar.MAIL)
         if found is None:
             return
         path, address, _, options, parameters = found
@@ -803,8 +801,10 @@ class Session:
     def _rcpt(self, line: str) -> None:
         """RCPT: RFC 5321, 4.1.1.3. The postmaster is always welcome (4.5.1)."""
         config = self.config
-        plain = grammar.PLAIN_RCPT.match(line)
-        found = self._plain_path(plain, "RCPT") if plain else self._path(line, "RCPT", grammar.STOCK_RCPT, grammar.RCPT)
+        last, found = config.last_paths["RCPT"]
+        if line != last:
+            plain = grammar.PLAIN_RCPT.match(line)
+            found = self._plain_path(plain, "RCPT") if plain else self._path(line, "RCPT", grammar.STOCK_RCPT, grammar.RCPT)
         if found is None:
             return
         if len(self.recipients) >= config.limits.recipients:
@@ -844,13 +844,17 @@ class Session:
         """Refuse, with the callback's own reply if it has one."""
         self.fail(reply if verdict.code is None else free_reply(str(verdict.code), verdict.text))
 
-    def _plain_path(self, match: Match[str], verb: str) -> _Path | None:
+    def _plain_path(self, match: Match[str], verb: str) -> ReadPath | None:
         """As :meth:`_path`, for a path that both readings take alike."""
         path, address, local, options = match.groups("")
-        parameters = self._parameters(verb, options) if options else NO_PARAMETERS
-        return (path, address, local, options, parameters) if parameters is not None else None
+        if options:
+            parameters = self._parameters(verb, options)
+            return (path, address, local, options, parameters) if parameters is not None else None
+        found = path, address, local, options, NO_PARAMETERS
+        self.config.last_paths[verb] = match.string, found
+        return found
 
-    def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> _Path | None:
+    def _path(self, line: str, verb: str, loose: grammar.Pattern, strict: grammar.Pattern) -> ReadPath | None:
         """Read a path and what follows it; None, replied, on an error."""
         if self.config.profile.loose_paths:
             return self._loose_path(line, verb, loose)
@@ -883,7 +887,7 @@ class Session:
         self.fail(self.config.replies.not_ascii)
         return None
 
-    def _loose_path(self, line: str, verb: str, pattern: grammar.Pattern) -> _Path | None:
+    def _loose_path(self, line: str, verb: str, pattern: grammar.Pattern) -> ReadPath | None:
         match = pattern.match(line)
         if match is None or grammar.CONTROLS.search(line):
             self.syntax_error(line, verb)
