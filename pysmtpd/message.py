@@ -86,6 +86,7 @@ class Message:
 
     def _take(self, event: "Deliver") -> None:
         envelope = event.envelope
+        set_since = {name: value for name, value in self.__dict__.items() if name != "_event"}
         Message.__init__(
             self,
             event.sender[1:-1],
@@ -101,6 +102,7 @@ class Message:
             tls=envelope.tls,
             user=envelope.user,
         )
+        self.__dict__.update(set_since)
         self.__dict__.pop("_event", None)  # last: another thread may be here, too
 
     @property

@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+import smtplib
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
+import pysmtpd
 from pysmtpd.message import Message
 
 
@@ -88,3 +90,30 @@ def test_the_repr_stays_short():
 def test_what_is_saved_is_what_came(tmp_path):
     message(b"Subject: x\r\n\r\n\xff\r\n").save(tmp_path / "mail.eml")
     assert (tmp_path / "mail.eml").read_bytes() == b"Subject: x\r\n\r\n\xff\r\n"
+
+
+def received_by_a_server():
+    with pysmtpd.Server() as server:
+        with smtplib.SMTP(*server.addr) as client:
+            client.sendmail("a@example.org", ["b@example.org"], b"Subject: x\r\n\r\ntext\r\n")
+        [found] = server.messages
+        return found
+
+
+def test_one_that_a_server_has_received_is_all_there_whatever_is_looked_at_first():
+    before = datetime.now(UTC)
+    for name, value in (("sender", "a@example.org"), ("recipients", ("b@example.org",)), ("subject", "x"), ("protocol", "ESMTP")):
+        found = received_by_a_server()
+        assert getattr(found, name) == value
+        assert before <= found.time <= datetime.now(UTC)
+        assert not hasattr(found, "receiver")
+    again = pickle.loads(pickle.dumps(received_by_a_server()))  # noqa: S301 # made in the line itself
+    assert (again.sender, again.recipients, again.content) == ("a@example.org", ("b@example.org",), b"Subject: x\r\n\r\ntext\r\n")
+    assert copy.copy(received_by_a_server()).helo
+
+
+def test_what_is_set_before_anything_is_looked_at_stays():
+    found = received_by_a_server()
+    found.sender = "other@example.org"
+    assert found.recipients == ("b@example.org",)
+    assert found.sender == "other@example.org"
