@@ -7,7 +7,7 @@ it does in the stock package.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pysmtpd.core.envelope import NO_ENVELOPE, ReadPath
+from pysmtpd.core.envelope import PlainEnvelope, ReadPath
 from pysmtpd.core.profile import QUIRKS, RFC5321, Profile, profile_named
 from pysmtpd.core.replies import STANDARD, STOCK, LastReply, Replies, wire, without_status_codes
 from pysmtpd.core.sequence import rules_under
@@ -145,7 +145,7 @@ class Config:
         self.hostname = hostname
         self.server_address = hostname  #: what the greeting, the answer to HELO and the goodbye show
         # What was read last, without parameters: clients of a test are alike, and send what they sent before.
-        self.last_envelope = NO_ENVELOPE
+        self.last_envelope: PlainEnvelope | None = None
         self.last_paths: dict[str, tuple[str, ReadPath | None]] = {"MAIL": ("", None), "RCPT": ("", None)}
         self.greeting = LastReply()
         self.hello = LastReply()

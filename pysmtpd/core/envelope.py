@@ -21,10 +21,6 @@ class PlainEnvelope(NamedTuple):
     recipients: tuple[str, ...]  #: the forward-paths in their brackets
 
 
-#: None has been read yet; nothing that a client sends begins so and is one.
-NO_ENVELOPE: Final = PlainEnvelope(b"\0", False, "", ())
-
-
 class Envelope(NamedTuple):
     """The circumstances of one message."""
 

@@ -493,8 +493,8 @@ class Session:
         config = self.config
         if not config.whole_envelopes or self.prelude is not None or self._denied:
             return 0
-        envelope: PlainEnvelope | None = config.last_envelope
-        if not data.startswith(config.last_envelope.octets, start):
+        envelope = config.last_envelope
+        if envelope is None or not data.startswith(envelope.octets, start):
             envelope = self._read_envelope(data, start)
         if envelope is None or not self._may_begin(envelope):
             return 0

@@ -271,6 +271,17 @@ def test_envelopes_in_one_segment_come_to_the_same_as_line_by_line(profile, stre
 
 
 @PROFILE
+@pytest.mark.parametrize("lead", [bytes([octet]) for octet in range(256)])
+def test_no_line_that_leads_a_long_segment_is_taken_for_an_envelope(profile, lead):
+    for before in (b"", ENVELOPE + b"DATA\r\nx\r\n.\r\nRSET\r\n"):
+        driver = Driver(config(profile, ["deliver"]))
+        driver.feed(b"EHLO x\r\n" + before)
+        said = driver.said(lead + b" " * 50 + b"\r\nNOOP\r\n")
+        assert len(codes(said)) == 2
+        assert driver.session.body is None
+
+
+@PROFILE
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stream=st.one_of(streams, st.binary(max_size=300)))
 def test_whatever_comes_the_replies_are_well_formed(profile, stream):
