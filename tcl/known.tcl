@@ -51,7 +51,9 @@ proc ::pysmtpd::Arrived {number channel} {
             return
         }
         if {[string length $untold($number)] > $::pysmtpd::max_untold} {
+            # So many lines may have brought the session near its limits: the engine is asked about the next one.
             CatchUp $number
+            set standing($number) 0
             if {[chan pending output $channel] > $::pysmtpd::max_unread} {
                 Drain $number $channel
             }

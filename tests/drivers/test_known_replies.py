@@ -223,6 +223,14 @@ def test_limits_hold(serve):
                 client.command("RCPT TO:<c@d>", code)
 
 
+def test_many_recipients_in_known_lines_are_as_many_as_are_allowed(serve):
+    server = serve(DELIVER + "smtpd::configure -recipient_limit 150")
+    with server.client() as client:
+        client.hello()
+        client.command("MAIL FROM:<a@b>", 250)
+        assert [client.command("RCPT TO:<c@d>").code for _ in range(300)] == [250] * 150 + [452] * 150
+
+
 @pytest.fixture
 def accepted(taught):
     """A server that has accepted a message, which the engine has not heard of, and the client."""
