@@ -389,6 +389,17 @@ def test_messages_in_two_sessions_at_once_are_accepted_each_for_itself(serve):
     assert [line for line in server.printed if "waits" in line] == ["delivered <waits@b>"]
 
 
+def test_replies_due_before_a_message_do_not_wait_for_a_callback_that_runs_the_event_loop(serve):
+    server = serve("proc deliver {sender recipients data} {vwait ::on}; smtpd::configure -deliver deliver")
+    with server.client() as client:
+        client.hello()
+        for _ in range(3):
+            client.send(BEHIND + "x\r\n.\r\n")
+            client.expect(250, 250, 250, 354)
+            server.eval("set ::on 1")
+            client.expect(250)
+
+
 @pytest.mark.parametrize(
     "does",
     [
