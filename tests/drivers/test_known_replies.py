@@ -231,6 +231,21 @@ def test_many_recipients_in_known_lines_are_as_many_as_are_allowed(serve):
         assert [client.command("RCPT TO:<c@d>").code for _ in range(300)] == [250] * 150 + [452] * 150
 
 
+def test_a_client_that_reads_no_replies_is_not_replied_to_without_end(serve):
+    server = serve(DELIVER)
+    pending = f"chan pending output [{CHANNEL}]"
+    lines = b"HELP MAIL\r\n" * 90  # whole ones each time, so that they are met by a session that has a standing
+    with server.client(receive_buffer=4096) as client:
+        client.hello()
+        for _ in range(3):
+            client.command("RSET", 250)
+        for _ in range(700):
+            client.send(lines)
+            if int(server.eval(pending)) > 400_000:
+                break
+        assert int(server.eval(pending)) < 400_000
+
+
 @pytest.fixture
 def accepted(taught):
     """A server that has accepted a message, which the engine has not heard of, and the client."""
