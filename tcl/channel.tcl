@@ -356,7 +356,7 @@ proc ::pysmtpd::AskAboutMessage {number channel changes text} {
     variable latest
     variable told
     variable deliverable
-    if {[info exists busy($number)] || [info exists ::pysmtpd::watched($number)]} {
+    if {[info exists busy($number)] || [info exists ::pysmtpd::held($number)] || [info exists ::pysmtpd::watched($number)]} {
         return [Ask $number [list deliver $changes $text]]
     }
     set busy($number) 1

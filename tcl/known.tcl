@@ -51,15 +51,17 @@ proc ::pysmtpd::Arrived {number channel} {
             return
         }
         if {[string length $untold($number)] > $::pysmtpd::max_untold} {
+            # So many lines may have brought the session near its limits: the link has the next one.
             CatchUp $number
-            if {[chan pending output $channel] > $::pysmtpd::max_unread} {
-                Drain $number $channel
-            }
+            set standing($number) 0
             return
         }
         if {[array size ::pysmtpd::channels] > 1 || ![string length [set data [MeetAgain $channel]]]} {
             return
         }
+    }
+    if {[string length $data] && [chan pending output $channel] > $::pysmtpd::max_unread} {
+        Drain $number $channel
     }
     link::pass $number $channel $data
 }

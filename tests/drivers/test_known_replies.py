@@ -223,6 +223,29 @@ def test_limits_hold(serve):
                 client.command("RCPT TO:<c@d>", code)
 
 
+def test_many_recipients_in_known_lines_are_as_many_as_are_allowed(serve):
+    server = serve(DELIVER + "smtpd::configure -recipient_limit 150")
+    with server.client() as client:
+        client.hello()
+        client.command("MAIL FROM:<a@b>", 250)
+        assert [client.command("RCPT TO:<c@d>").code for _ in range(300)] == [250] * 150 + [452] * 150
+
+
+def test_a_client_that_reads_no_replies_is_not_replied_to_without_end(serve):
+    server = serve(DELIVER)
+    pending = f"chan pending output [{CHANNEL}]"
+    lines = b"HELP MAIL\r\n" * 90  # whole ones each time, so that they are met by a session that has a standing
+    with server.client(receive_buffer=4096) as client:
+        client.hello()
+        for _ in range(3):
+            client.command("RSET", 250)
+        for _ in range(1_500):  # 24 MB of replies; those to what is read at once, 262,144 octets, are sent in any case
+            client.send(lines)
+            if int(server.eval(pending)) > 6_000_000:
+                break
+        assert int(server.eval(pending)) < 6_000_000
+
+
 @pytest.fixture
 def accepted(taught):
     """A server that has accepted a message, which the engine has not heard of, and the client."""
@@ -379,6 +402,17 @@ def test_messages_in_two_sessions_at_once_are_accepted_each_for_itself(serve):
         first.expect(250, 250)
         second.command("x\r\n.", 250)
     assert [line for line in server.printed if "waits" in line] == ["delivered <waits@b>"]
+
+
+def test_replies_due_before_a_message_do_not_wait_for_a_callback_that_runs_the_event_loop(serve):
+    server = serve("proc deliver {sender recipients data} {vwait ::on}; smtpd::configure -deliver deliver")
+    with server.client() as client:
+        client.hello()
+        for _ in range(3):
+            client.send(BEHIND + "x\r\n.\r\n")
+            client.expect(250, 250, 250, 354)
+            server.eval("set ::on 1")
+            client.expect(250)
 
 
 @pytest.mark.parametrize(
