@@ -16,7 +16,7 @@ namespace eval ::pysmtpd {
     variable max_untold 1024 ;# octets that the engine may be left without
     variable large 65536     ;# octets of a message that the engine is to let go as soon as it has been accepted
     variable max_unread 262144 ;# octets of replies a client may leave unread before nothing more is read from it
-    variable moment 240       ;# turns of a loop, some microseconds in all: what a client may take to be met at once
+    variable moment 240      ;# turns of a loop, some microseconds in all: what a client may take to be met at once
     variable in_vain 0       ;# how long that was in vain, more or less
     variable rests 0         ;# how often it is not tried now
     array set known {}

@@ -334,7 +334,7 @@ proc ::pysmtpd::ReadLines {number channel} {
         Suspend $number $channel
     } elseif {[info exists encrypted($number)]} {
         link::readable $number $channel
-    } elseif {[chan pending output $channel] > 262144} {
+    } elseif {[chan pending output $channel] > $::pysmtpd::max_unread} {
         Drain $number $channel
     } elseif {[catch {NextLines $number $channel} lines]} {
         Lose $number $lines

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pysmtpd.core.record import Entry
 
 #: Commands that a client has to wait for the reply to, before it says more (RFC 2920, 3.1; RFC 3207, 4; RFC 4954, 4).
 _WAITED_FOR: Final = frozenset({"EHLO", "DATA", "VRFY", "EXPN", "NOOP", "QUIT", "STARTTLS", "AUTH"})
@@ -13,7 +16,7 @@ _ANY_LINE_END: Final = re.compile(r"[\r\n]")
 _LONGEST: Final = 512
 
 
-def remarks_on(entries: Iterable[str | bytes | int | None]) -> list[str]:
+def remarks_on(entries: "Iterable[Entry]") -> list[str]:
     """Return the remarks on a session, each once, in order of appearance; with the section that says what should be.
 
     Arguments:
@@ -38,7 +41,7 @@ class _Reader:
         self._recipients: list[str] = []
         self._left = False
 
-    def read(self, entry: str | bytes | int | None) -> None:
+    def read(self, entry: "Entry") -> None:
         """Take the next entry."""
         match entry:
             case bytes():

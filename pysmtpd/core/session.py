@@ -959,8 +959,7 @@ class Session:
         if "deliver" in config.ask:
             received = _new(Content, (self._trace, content, newline))
             question = _new(Deliver, (self.sender, tuple(self.recipients), received, self.id, self.envelope))
-            self._open = _new(_OpenQuestion, (question, delivered, self.end_transaction, self._delivery_refused, None))
-            self.events.append(question)
+            self.ask(question, delivered, self.end_transaction, self._delivery_refused)
         else:
             self.out.append(delivered)
             self.end_transaction()

@@ -588,12 +588,7 @@ class EncryptedSession(Session):
 
     def take_output(self) -> bytes:
         """Return the records since the last call. What is said in the course of the handshake waits for its end."""
-        out = self.out
-        text = b""
-        if out and self.tls is not None:
-            text = out[0] if len(out) == 1 else b"".join(out)
-            out.clear()
-        return self._stage.encrypt(text, last=self._closed)
+        return self._stage.encrypt(Session.take_output(self) if self.tls is not None else b"", last=self._closed)
 
     @property
     def acceptance(self) -> bytes:
