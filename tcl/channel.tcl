@@ -14,6 +14,8 @@ namespace eval ::pysmtpd {
         lappend ascii -profile tcl8
     }
 
+    variable has_nodelay [package vsatisfies [package provide Tcl] 8.7-]
+
     # Live sessions, when there is room for so many.
     variable max_sessions [expr {[package vsatisfies [package provide Tcl] 9-] ? 100000 : 960}]
 
@@ -45,7 +47,9 @@ proc ::pysmtpd::Open {channel address port {how opened}} {
     variable numbers
     variable standing
     variable max_sessions
-    catch {chan configure $channel -nodelay 1} ;# from Tcl 8.7 on
+    if {$::pysmtpd::has_nodelay} {
+        catch {chan configure $channel -nodelay 1}
+    }
     chan configure $channel -blocking 0 -buffering none -translation binary -buffersize 65536
     if {[array size channels] >= $max_sessions || ![HasRoom]} {
         TurnAway $channel

@@ -6,7 +6,7 @@
 # changes the settings. pysmtpd/drivers/known_replies.py has the other half.
 
 namespace eval ::pysmtpd {
-    variable known           ;# standing,line -> reply and the next standing
+    variable known           ;# standing,line -> reply and the next standing; -2 where the session ends with it
     variable standing        ;# number -> the session's standing; 0 where the engine has to be asked; -1 from a question for a
                              ;# message on, as long as the callback does nothing that could make a difference
     variable untold          ;# number -> what has come and was replied to, and the engine has not heard of: lines...
@@ -48,6 +48,11 @@ proc ::pysmtpd::Arrived {number channel} {
         append untold($number) $data
         if {[catch {puts -nonewline $channel $reply} message]} {
             Lose $number $message
+            return
+        }
+        if {$standing($number) == -2} {
+            Finish $number
+            link::forget $number
             return
         }
         if {[string length $untold($number)] > $::pysmtpd::max_untold} {

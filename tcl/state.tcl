@@ -135,12 +135,14 @@ proc ::pysmtpd::Learn {number changes} {
     if {[info exists latest($number)]} {
         Gather $number
     }
-    foreach {name value} $changes {
-        dict set pending($number) $name $value
-        if {$name eq "from"} {
-            lset told($number) 0 $value
-        } elseif {$name eq "to"} {
-            lset told($number) 1 $value
+    if {[info exists pending($number)]} {
+        set pending($number) [dict merge $pending($number) $changes]
+    } elseif {[llength $changes]} {
+        set pending($number) $changes
+    }
+    foreach name {from to} place {0 1} {
+        if {[dict exists $changes $name]} {
+            lset told($number) $place [dict get $changes $name]
         }
     }
     if {[info exists opened($number)] && [info exists pending($number)]} {

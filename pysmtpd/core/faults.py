@@ -9,7 +9,7 @@ from re import Pattern
 from typing import Final, TypeAlias
 
 from pysmtpd.core.events import Pause
-from pysmtpd.core.session import Session
+from pysmtpd.core.session import BEFORE_COMMANDS, Session
 
 #: What an address is asked to be: itself, or a pattern that is found in it.
 Asked: TypeAlias = str | Pattern[str]
@@ -180,7 +180,7 @@ class FaultySession(Session):
     def _in_turn(self, verb: str) -> bool:
         """Tell whether a command of this verb can be expected: no fault hides what the client does wrong itself."""
         rules = self.config.rules.get(verb, ())
-        expected = self.prelude in (None, Session._first_line) or verb == "BDAT"
+        expected = self.prelude in BEFORE_COMMANDS or verb == "BDAT"
         return expected and not self._denied and all(bool(self.seen & rule.bit) is rule.wanted for rule in rules)
 
     def message_received(self, content: list[bytes], newline: bytes) -> None:

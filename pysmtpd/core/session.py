@@ -277,7 +277,7 @@ class Session:
         if (
             type(self) is not Session
             or self.body is not None
-            or self.prelude is not None
+            or self.prelude not in BEFORE_COMMANDS
             or self._late_lf
             or self.events
             or self.errors
@@ -290,7 +290,7 @@ class Session:
             or len(self.recipients) + _MANY_RECIPIENTS > self.config.limits.recipients
         ):
             return None
-        return seen, self.extended, self.user, self.client
+        return seen, self.extended, self.user, self.client, self.prelude is None
 
     def next_event(self) -> Event | None:
         """Go on as far as possible; return the next event, or ``None`` when there is nothing more to do now."""
@@ -1087,6 +1087,10 @@ class Session:
             self.debug(f"QUIT on {self.name}")
         self.reply(self.config.replies.goodbye, server=self.config.server_address)
         self.close("quit")
+
+
+#: What may look at a line first that is a command all the same.
+BEFORE_COMMANDS: Final = (None, Session._first_line)
 
 
 def _nothing() -> None:

@@ -6,7 +6,9 @@ the reply and the standing after it. What Tcl has replied to by it, the engine h
 and before anybody looks at the session, or changes the settings; what it then says the client has already, and it is dropped.
 Every entry is the engine's own experience: it replied so, and nothing else happened. Tcl knows no SMTP.
 
-A line is put into the table when it has come twice. There is an end to what is kept, whatever clients send.
+A session has a standing from its greeting on, and a line that ends it may be in the table, too: of an ordinary client's, the
+engine then hears with its message. A line is put into the table when it has come twice. There is an end to what is kept, whatever
+clients send.
 
 With the question for a message Tcl is told the reply to a yes, and the standing then. Of commands that have come behind the
 message, in one go, it is told the replies, too, where they have come before in the same standing: so the client has them as soon
@@ -21,7 +23,10 @@ from pysmtpd.core import Session
 from pysmtpd.core.data import Body
 
 if TYPE_CHECKING:
-    from pysmtpd.drivers.tcl import Live
+    from pysmtpd.drivers.tcl import Live, Outcome
+
+#: In place of a standing: the session has ended, and Tcl closes the connection.
+ENDED: Final = -2
 
 #: Standings, lines noted, lines told, and replies to what came behind a message, at most.
 CAPACITY: Final = 1_000
@@ -54,18 +59,23 @@ class KnownReplies:
         live.standing = self.number(session.standing) if session.body is None else 0
         return live.standing
 
-    def learn(self, before: int, line: bytes, live: "Live", reply: bytes) -> tuple[int, bytes, bytes, int] | None:
-        """Return an exchange if it is to be told to Tcl: standing, line, reply, next standing.
+    def learn(self, before: int, line: bytes, live: "Live", outcome: "Outcome") -> tuple[int, bytes, bytes, int] | None:
+        """Return an exchange if it is to be told to Tcl: standing, line, reply, next standing, which may be ``ENDED``.
 
         Arguments:
             before: the standing in which ``line`` was received; 0 for none.
             line: what the client sent: one line, if it is.
             live: the session, settled.
-            reply: the engine's own reply.
+            outcome: what has come of the line: the engine's own reply, or something else.
         """
-        if not before or not reply:
-            return None
-        return (before, line, reply, live.standing) if self.is_new(before, line, live.session, live.standing) else None
+        match outcome:
+            case bytes(reply):
+                after = live.standing
+            case ["write", bytes(reply), "close", _]:
+                after = ENDED
+            case _:
+                return None
+        return (before, line, reply, after) if before and reply and self.is_new(before, line, live.session, after) else None
 
     def once_accepted(self, live: "Live") -> tuple[int, bool, bytes]:
         """Return what is to be known with the question for a message: the standing once it is accepted, 0 for none; whether

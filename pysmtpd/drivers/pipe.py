@@ -107,7 +107,7 @@ class Child:
             else:
                 outcome = self._engine.outcome(number, live)
                 self._come_to(number, live, outcome)
-                if before and type(outcome) is bytes:
+                if before:
                     exchange = self._known.learn(before, data, live, outcome)
                     if exchange is not None:
                         self.send(frames.KNOWN, 0, list_octets(tcl_value(exchange)))
@@ -154,7 +154,8 @@ class Child:
                 if adopted:
                     engine.adopt(number, client, int(port), name)
                 else:
-                    self._perform(number, engine.open(number, client, int(port), name))
+                    outcome = engine.open(number, client, int(port), name)
+                    self._come_to(number, engine.sessions.get(number), outcome)
             case frames.END:
                 self._perform(number, engine.end(number))
             case frames.FORGET:

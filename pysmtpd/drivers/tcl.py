@@ -309,11 +309,11 @@ class TclEngine:
 
     # What happened to a session
 
-    def open(self, key: Key, client: str, port: int, name: str) -> Actions:
+    def open(self, key: Key, client: str, port: int, name: str) -> Outcome:
         """A client has connected."""
         live = self.sessions[key] = Live(Session(self.config, client, port, name))
         live.session.start()
-        return self._actions(key, live)
+        return self.outcome(key, live)
 
     def adopt(self, key: Key, client: str, port: int, name: str) -> None:
         """A client whom the script has greeted is to be served from now on."""

@@ -65,7 +65,7 @@ class TkLink:
         engine = self.engine
         return {
             "configure": self._configure,
-            "open": _guarded(lambda key, client, port, name: engine.open(key, client, int(port), name)),
+            "open": _guarded(self._open),
             "adopt": lambda key, client, port, name: engine.adopt(key, client, int(port), name),
             "receive": self._receive,
             "take": _guarded(self._take),
@@ -95,6 +95,12 @@ class TkLink:
             return tcl_value(str(error))
         self._known.forget()
         return ""
+
+    def _open(self, key: str, client: str, port: str, name: str) -> Actions:
+        """A client has connected."""
+        outcome = self.engine.open(key, client, int(port), name)
+        live = self._sessions.get(key)
+        return self._come_to(live, outcome) if live is not None else outcome
 
     def _receive(self, key: str, channel: str, told: str = "") -> Actions:
         """Read what has come, and take it: the way of every message. Before that, hear of what the client has its replies to."""
@@ -152,8 +158,8 @@ class TkLink:
             live.hear(told)
         received = data.encode("latin-1")
         outcome = self._come(key, live, received)
-        if standing != "0" and outcome and outcome[0] == "reply":
-            exchange = self._known.learn(int(standing), received, live, outcome[2])
+        if standing != "0" and outcome:
+            exchange = self._known.learn(int(standing), received, live, outcome[2] if outcome[0] == "reply" else outcome)
             if exchange is not None:
                 before, line, reply, after = exchange
                 self._call("set", f"::pysmtpd::known({before},{line.decode('ascii')})", (reply, after))
