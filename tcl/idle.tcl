@@ -38,6 +38,31 @@ proc ::pysmtpd::Listen {number channel} {
     }
 }
 
+# ::pysmtpd::SetIdle --
+#
+#   Have another time-out, in live sessions, too: for them it begins now.
+#
+proc ::pysmtpd::SetIdle {seconds} {
+    variable idle
+    variable heard
+    variable alarm
+    variable channels
+    if {$seconds == $idle} {
+        return
+    }
+    set idle $seconds
+    after cancel $alarm
+    set alarm {}
+    if {$idle && [array size channels]} {
+        set now [clock milliseconds]
+        foreach number [array names channels] {
+            set heard($number) $now
+        }
+        # tclint-disable-next-line command-args
+        set alarm [after [expr {int($idle * 1000)}] ::pysmtpd::Sweep]
+    }
+}
+
 # ::pysmtpd::Sweep --
 #
 #   End the sessions whose clients have been silent for too long; come back when the next one may have been. A session whose

@@ -111,7 +111,8 @@ proc ::pysmtpd::link::ready {} {
         return -code error -errorcode $code $value
     }
     set ::pysmtpd::changed 0
-    lassign $value farewell ::pysmtpd::idle
+    lassign $value farewell idle
+    ::pysmtpd::SetIdle $idle
 }
 
 # ::pysmtpd::link::Overtake --

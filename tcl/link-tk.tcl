@@ -33,7 +33,7 @@ proc ::pysmtpd::link::ready {} {
             set ::pysmtpd::changed 1
             return -code error -errorcode {PYSMTPD CONFIGURE} $problem
         }
-        set ::pysmtpd::idle [lindex [::pysmtpd::engine::option idle_timeout] 1]
+        ::pysmtpd::SetIdle [lindex [::pysmtpd::engine::option idle_timeout] 1]
     }
 }
 

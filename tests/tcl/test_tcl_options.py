@@ -111,6 +111,15 @@ def test_a_silent_client_has_its_session_ended(script):
     assert script.eval("array size ::pysmtpd::heard") == "0"
 
 
+@pytest.mark.parametrize("before", ["", "60"])
+def test_another_time_out_holds_for_clients_that_are_there_already(script, before):
+    script.eval(f"smtpd::configure -idle_timeout {{{before}}}")
+    with script.client() as client:
+        client.hello()
+        script.eval("smtpd::configure -idle_timeout 0.3")
+        assert client.rest() == b"421 Idle for too long\r\n"
+
+
 def test_a_client_whose_callback_runs_is_not_silent(script):
     script.eval("proc slow {address} {after 500 {set ::woken 1}; vwait ::woken}")
     script.eval("smtpd::configure -idle_timeout 0.2 -validate_sender slow")
