@@ -1,6 +1,6 @@
 """What was said in a session, kept for whoever looks into a failed test. Nothing here runs while nobody records.
 
-A session that is recorded is one of another class: :func:`record` makes it so, at its start, and no other session has a line of
+A session that is recorded is one of another class: :func:`record` makes it so, and no other session has a line of
 code for it. Commands and replies are kept as they pass, the last ones of them; a text is made of them when somebody asks.
 """
 
@@ -111,7 +111,7 @@ def _shown(command: str) -> str:
 
 
 def record(session: Session, keep: Callable[[Deliver], None] | None = None) -> Record:
-    """Have a session recorded that has not begun yet; return the record.
+    """Have a session recorded from now on; return the record.
 
     Arguments:
         session: the session.
@@ -119,7 +119,8 @@ def record(session: Session, keep: Callable[[Deliver], None] | None = None) -> R
     """
     session.record = made = Record(session.client, session.port)
     made.keep = keep
-    session.__class__ = RecordedSession if keep is None else KeptSession
+    recorded: Any = RecordedSession if keep is None else KeptSession
+    session.__class__ = _encrypted(recorded) if session.secure else recorded
     return made
 
 

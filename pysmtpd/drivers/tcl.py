@@ -281,6 +281,8 @@ class TclEngine:
 
             self._inbox = TclInbox()
             self.config.observe = self._inbox.observe
+            for live in self.sessions.values():
+                self._inbox.join(live.session)
 
     def _inbox_command(self, *words: str) -> object:
         """Do what ``tcl/inbox.tcl`` asks for."""

@@ -1,6 +1,7 @@
 """The messages kept for a Tcl script, and what it asks of them: ``tcl/inbox.tcl`` has the other end. One is a dictionary."""
 
 from pysmtpd.core import Deliver, Session
+from pysmtpd.core.record import record
 from pysmtpd.inbox import Inbox, Wanted
 from pysmtpd.message import Message
 
@@ -15,6 +16,10 @@ class TclInbox:
     def observe(self, session: Session) -> None:
         """Have a session that begins recorded, and its messages kept."""
         self._inbox.observe(session, self._keep)
+
+    def join(self, session: Session) -> None:
+        """Have the messages kept that come from now on in a session that has begun. Its first half missing, it is not shown."""
+        record(session, self._keep)
 
     def _keep(self, event: Deliver) -> None:
         self._came += 1

@@ -1,7 +1,13 @@
 """Messages kept for a Tcl script, and waiting for them, in a stock tclsh and in tkinter's Tcl."""
 
+import smtplib
+import ssl
+
 import pytest
+from smtp_client import DEADLINE
 from tclsh import TclError, run
+
+from pysmtpd.certificates import CA, LOCALHOST
 
 MESSAGE = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nSee http://example.org/1.\r\n\xff\r\n"
 
@@ -17,6 +23,29 @@ def test_nothing_is_kept_before_somebody_asks(serve):
     server = serve()
     send(server)
     assert server.eval("::pysmtpd::messages") == ""
+    send(server)
+    assert server.eval("llength [::pysmtpd::messages]") == "1"
+
+
+def test_messages_are_kept_of_clients_that_are_there_already(serve):
+    server = serve(f"smtpd::configure -usetls 1 -certfile {LOCALHOST.certfile} -keyfile {LOCALHOST.keyfile}")
+    with server.client() as client, smtplib.SMTP(*server.address, timeout=DEADLINE) as encrypted:
+        client.hello()
+        client.mail()
+        encrypted.starttls(context=ssl.create_default_context(cafile=CA))
+        encrypted.ehlo("client.example")
+        server.eval("::pysmtpd::keep")
+        assert server.eval("::pysmtpd::messages") == ""
+        client.mail()
+        encrypted.sendmail("tls@example.org", "b@example.org", MESSAGE.encode("latin-1"))
+        froms = "lmap message [::pysmtpd::messages] {dict get $message from}"
+        assert server.eval(froms) == "a@example.org tls@example.org"
+        client.quit()
+        assert server.eval("::pysmtpd::transcript") == ""
+
+
+def test_a_callback_may_have_its_message_kept(serve):
+    server = serve("proc deliver {from to data} {::pysmtpd::keep}; smtpd::configure -deliver deliver")
     send(server)
     assert server.eval("llength [::pysmtpd::messages]") == "1"
 
