@@ -299,7 +299,7 @@ proc ::smtpd::state {channel args} {
         return {}
     }
     foreach {name value} $args {
-        set State($name) $value
+        set [namespace current]::state_${channel}($name) $value
     }
     return {}
 }
@@ -504,7 +504,10 @@ proc ::smtpd::deliver_old {channel} {
     variable ::pysmtpd::deliverable
     if {[info exists deliverable($channel)]} {
         set mail $deliverable($channel)
-    } elseif {![llength [set mail [::pysmtpd::MessageOf $channel]]]} {
+    } else {
+        set mail [::pysmtpd::MessageOf $channel]
+    }
+    if {[lindex $mail 0] eq "" || ![llength [lindex $mail 1]]} {
         return
     }
     set prefix [::pysmtpd::Qualified $options(deliver)]

@@ -116,9 +116,9 @@ proc ::pysmtpd::Show {number {item {}} {operation read}} {
     if {$operation in {write unset}} {
         set changes [expr {$item eq "" ? {} : [dict remove $changes $item]}]
     }
-    upvar ::smtpd::state_$channels($number) State
+    set array ::smtpd::state_$channels($number) ;# by the name that the stock package writes it by: traces are told that
     foreach {name value} $changes {
-        set State($name) $value ;# [array set] would look first
+        set ${array}($name) $value ;# [array set] would look first
     }
 }
 
@@ -261,7 +261,7 @@ proc ::pysmtpd::ShowChanges {number} {
     Ignore $number $channel
     foreach {name value} $changes {
         if {![info exists State($name)] || $State($name) ne $value} {
-            set State($name) $value
+            set ::smtpd::state_${channel}($name) $value
         }
     }
     Observe $number $channel

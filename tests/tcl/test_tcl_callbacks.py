@@ -745,6 +745,17 @@ def test_state_set_in_a_callback_holds(serve):
     assert server.wait_printed("delivered") == "delivered <a@b> {<x@y> <z@y>} hello"
 
 
+def test_what_has_no_envelope_is_not_delivered(serve):
+    """A script may have it that a message is being received, whatever was said before."""
+    server = serve("proc d args {puts [list delivered {*}$args]}; smtpd::configure -deliver d")
+    with server.client() as client:
+        client.hello()
+        server.eval("set [info vars ::smtpd::state_*](indata) 1")
+        client.command("lost\r\n.", 250)
+        assert client.mail(body="kept\r\n").code == 250
+    assert "kept" in server.wait_printed("delivered")
+
+
 def test_the_client_leaves_while_a_callback_runs(serve):
     server = serve("proc d args {puts waiting; flush stdout; vwait ::on}; smtpd::configure -deliver d")
     client = server.client()
