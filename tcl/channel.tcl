@@ -51,6 +51,9 @@ proc ::pysmtpd::Open {channel address port {how opened}} {
         catch {chan configure $channel -nodelay 1}
     }
     chan configure $channel -blocking 0 -buffering none -translation binary -buffersize 65536
+    if {[array size channels] >= $max_sessions} {
+        DropClosed
+    }
     if {[array size channels] >= $max_sessions || ![HasRoom]} {
         TurnAway $channel
         return
@@ -535,6 +538,23 @@ proc ::pysmtpd::Drop {number} {
         catch {close $channels($number)}
         Forget $number
         link::forget $number
+    }
+}
+
+# ::pysmtpd::DropClosed --
+#
+#   End the sessions whose channels a script has closed by itself: of that we are not told.
+#
+proc ::pysmtpd::DropClosed {} {
+    variable channels
+    variable busy
+    foreach channel [chan names] {
+        set open($channel) 1
+    }
+    foreach {number channel} [array get channels] {
+        if {![info exists open($channel)] && ![info exists busy($number)]} {
+            Drop $number
+        }
     }
 }
 

@@ -213,6 +213,18 @@ def test_a_connection_too_many_is_421_and_the_others_live(serve):
     server.wait_until(LEFT, NOTHING_LEFT)
 
 
+def test_connections_that_a_script_has_closed_do_not_count(serve):
+    server = serve(COUNT + "set ::pysmtpd::max_sessions 3")
+    with server.client() as other:
+        other.hello()
+        for _ in range(6):
+            with server.client() as client:
+                client.hello()
+                server.eval("close [dict get [array get ::pysmtpd::channels] [set ::pysmtpd::serial]]")
+                client.expect_end()
+        other.command("NOOP", 250)
+
+
 def test_the_number_of_sessions_stays_below_the_wall_of_select(serve_tkinter):
     server = serve_tkinter()
     limit = int(server.eval("set ::pysmtpd::max_sessions"))
