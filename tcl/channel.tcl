@@ -19,7 +19,10 @@ namespace eval ::pysmtpd {
     # Live sessions, when there is room for so many.
     variable max_sessions [expr {[package vsatisfies [package provide Tcl] 9-] ? 100000 : 960}]
 
-    variable serial 0
+    variable serial          ;# of the last session; the package may be loaded once more, with sessions there
+    if {![info exists serial]} {
+        set serial 0
+    }
     variable channels        ;# number -> channel
     variable numbers         ;# channel -> number
     variable busy            ;# number -> 1 while a callback of the session runs; reply while a script's own Puts does

@@ -2,7 +2,10 @@
 # from the first command of these on; without one, it keeps nothing.
 
 namespace eval ::pysmtpd {
-    variable keeps 0         ;# whether messages are kept
+    variable keeps           ;# whether messages are kept
+    if {![info exists keeps]} {
+        set keeps 0
+    }
     variable ticks           ;# what each wait waits for, one after the other
     variable waits 0         ;# counts the waits
     array set ticks {}

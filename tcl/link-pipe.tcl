@@ -7,19 +7,22 @@
 
 namespace eval ::pysmtpd::link {
     variable folder [file dirname [file normalize [info script]]]
-    variable pipe {}          ;# the channel to the child; empty when there is none
-    variable generation 0     ;# counts the children
-    variable received {}      ;# bytes of frames not yet handled...
-    variable position 0       ;# ...from here on
-    variable needed 9         ;# octets without which there is no use looking
-    variable farewell {}      ;# the reply for clients whose engine is gone; the engine's own words
+    # The package may be loaded once more, with sessions there.
+    if {![info exists [namespace current]::pipe]} {
+        variable pipe {}      ;# the channel to the child; empty when there is none
+        variable generation 0 ;# counts the children
+        variable received {}  ;# bytes of frames not yet handled...
+        variable position 0   ;# ...from here on
+        variable needed 9     ;# octets without which there is no use looking
+        variable farewell {}  ;# the reply for clients whose engine is gone; the engine's own words
+        variable watch {}     ;# the timer of the next look
+        variable heard 0      ;# counts what the child has said
+        variable posted 0     ;# whether what has gathered is about to be sent
+        variable waiting {}   ;# sessions not read from because the child has enough to do
+    }
     variable patience 15000   ;# milliseconds a new child may take before it counts as broken
     variable pulse 2000       ;# milliseconds between two looks whether a silent child is stopped
-    variable watch {}         ;# the timer of the next look
-    variable heard 0          ;# counts what the child has said
     variable ahead            ;# number -> large chunks on their way to the child
-    variable posted 0         ;# whether what has gathered is about to be sent
-    variable waiting {}       ;# sessions not read from because the child has enough to do
     variable renamed          ;# number -> 1 while its message may have another id than the one that the child knew
     variable begun            ;# number -> how a session was opened of which the child has not said anything yet
     variable turn             ;# number -> how many frames were sent for a session since it was opened

@@ -2,7 +2,10 @@
 # engine knows their names and what they may be; what stands here is what the script has said.
 
 namespace eval ::pysmtpd {
-    variable own {}          ;# name -> value, of those that were set
+    variable own             ;# name -> value, of those that were set
+    if {![info exists own]} {
+        set own {}
+    }
 }
 
 # ::pysmtpd::IsOwn --

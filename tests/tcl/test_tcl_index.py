@@ -106,6 +106,28 @@ puts [smtpd::cget -banner]
     assert (result.stdout, result.stderr) == (f"kept\n{LOADED}\n", "")
 
 
+def test_sessions_and_options_outlive_that(serve):
+    server = serve("::pysmtpd::keep; smtpd::configure -recipient_limit 1")
+    again = "package forget smtpd; package require smtpd"
+    with server.client() as first, server.client() as second:
+        first.hello()
+        second.expect(220)
+        server.eval(again)
+        first.mail("<first@example.org>")
+        second.command("EHLO client.example", 250)
+        with server.client() as third:
+            third.hello()
+            third.command("MAIL FROM:<third@example.org>", 250)
+            second.mail("<second@example.org>")
+            third.command("RCPT TO:<b@example.org>", 250)
+            third.command("RCPT TO:<c@example.org>", 452)
+        first.quit()
+        second.quit()
+    froms = "lmap message [::pysmtpd::messages] {dict get $message from}"
+    assert server.eval(froms) == "first@example.org second@example.org"
+    assert len(server.children()) == (server.shell == "tclsh")
+
+
 @pytest.mark.parametrize("shell", ["tclsh", "tkinter"])
 def test_the_threads_of_a_script_find_it_without_being_told_where(tmp_path, shell):
     script = """
