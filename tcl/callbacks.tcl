@@ -362,10 +362,27 @@ proc ::pysmtpd::CallbackSetting {name prefix} {
 
 # ::pysmtpd::Changed --
 #
-#   Note that the engine's settings are not the script's any more. Called by traces, and by the logger.
+#   Note that the engine's settings are not the script's any more. Called by the logger, too.
 #
 proc ::pysmtpd::Changed {args} {
     variable changed 1
+}
+
+# ::pysmtpd::ListenTo, Setting --
+#
+#   Have a variable of the package's noted as changed when a script changes it; the script has. With a variable that is unset, its
+#   traces are gone.
+#
+proc ::pysmtpd::ListenTo {name} {
+    set trace [list ::smtpd::$name {write unset} [list ::pysmtpd::Setting $name]]
+    trace remove variable {*}$trace ;# the package may be loaded once more
+    trace add variable {*}$trace
+}
+proc ::pysmtpd::Setting {name variable item operation} {
+    Changed
+    if {$operation eq "unset" && $item eq ""} {
+        ListenTo $name
+    }
 }
 
 # tcllib's mime reads these two without looking whether there has been an error yet.
@@ -378,7 +395,7 @@ if {![info exists ::errorCode]} {
 
 apply {{} {
     foreach name {commands extensions options Help version} {
-        trace add variable ::smtpd::$name {write unset} ::pysmtpd::Changed
+        ::pysmtpd::ListenTo $name
     }
     ${::smtpd::log}::lvlchangeproc ::pysmtpd::Changed
     ::pysmtpd::Changed

@@ -195,6 +195,28 @@ def test_options_take_effect_in_live_sessions(serve):
         assert "XTEST a b" in client.hello().lines
 
 
+@pytest.mark.parametrize(
+    ("unset", "changed", "command", "before", "after"),
+    [
+        ("array unset ::smtpd::extensions", "set ::smtpd::extensions(XONE) {}", "EHLO x", "Ready", "XONE"),
+        ("unset ::smtpd::Help", "set ::smtpd::Help() {{only this}}", "HELP", "unknown", "only this"),
+        ("unset ::smtpd::commands; set ::smtpd::commands EHLO", "lappend ::smtpd::commands NOOP", "NOOP", "Invalid", "OK"),
+    ],
+    ids=["extensions", "Help", "commands"],
+)
+def test_variables_that_were_unset_are_heard_of_when_they_are_there_again(serve, unset, changed, command, before, after):
+    server = serve()
+    with server.client() as client:
+        client.hello()
+    for change, shown in ((unset, before), (changed, after)):
+        server.eval(change)
+        with server.client() as client:
+            client.expect(220)
+            text = client.command(command).text
+            assert shown in text
+            assert ("XONE" in text) is (shown == "XONE")
+
+
 def test_the_banner_is_shown(serve):
     server = serve("smtpd::configure -banner {hello [exit] $x}")
     with server.client() as client:
