@@ -223,23 +223,19 @@ proc ::pysmtpd::MessageOf {channel} {
 
 # ::pysmtpd::FindWatch --
 #
-#   A script that knows of a connection by its accept may have traces on the array. What shows an item of it on the screen cannot
-#   be found: under Tk, there may be something, whoever has looked at the connection's name.
+#   A script that has looked at a connection's name may have traces on the array. What shows an item of it on the screen cannot be
+#   found: under Tk, there may be something.
 #
 proc ::pysmtpd::FindWatch {number channel} {
-    variable ours
     variable watched
     variable items
     if {[info exists watched($number)]} {
         return
     }
-    set traces [expr {[info commands ::winfo] ne ""}]
-    if {![info exists ours(accept)]} {
-        set state ::smtpd::state_$channel
-        incr traces [expr {[llength [trace info variable $state]] - 1}]
-        foreach item $items {
-            incr traces [llength [trace info variable ${state}($item)]]
-        }
+    set state ::smtpd::state_$channel
+    set traces [expr {[llength [trace info variable $state]] - 1 + ([info commands ::winfo] ne "")}]
+    foreach item $items {
+        incr traces [llength [trace info variable ${state}($item)]]
     }
     if {$traces > 0} {
         set watched($number) 0
