@@ -205,6 +205,7 @@ proc ::pysmtpd::RunCommand {channel verb line} {
         Release $number
         Lend $number
     }
+    ShowInCallback $number $channel
     # tclint-disable-next-line command-args
     lassign [apply $verb_procedure $channel $verb $line] code message settings
     if {$code != 1} {

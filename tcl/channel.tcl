@@ -286,7 +286,6 @@ proc ::pysmtpd::Ask {number question} {
     variable channels
     variable busy
     variable held
-    variable opened
     if {![info exists channels($number)]} {
         return {}
     }
@@ -312,8 +311,8 @@ proc ::pysmtpd::Ask {number question} {
         Learn $number $changes
     }
     variable watched
-    if {[info exists watched($number)] && ![info exists opened($number)]} {
-        TouchedInCallback $number $channel {} read
+    if {[info exists watched($number)]} {
+        ShowInCallback $number $channel
     }
     if {[info exists held($number)]} {
         # tclint-disable-next-line command-args

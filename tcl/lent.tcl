@@ -61,6 +61,7 @@ proc ::pysmtpd::Looked {name args} {
     variable lent
     upvar 1 $name channel
     if {[info exists numbers($channel)] && ![info exists lent($numbers($channel))]} {
+        ShowInCallback $numbers($channel) $channel
         catch {Lend $numbers($channel)} ;# the callback may have closed it
     }
 }

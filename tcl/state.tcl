@@ -91,6 +91,19 @@ proc ::pysmtpd::TouchedInCallback {number channel item operation} {
     }
 }
 
+# ::pysmtpd::ShowInCallback --
+#
+#   A callback that has the name of its connection is about to look at the state, or to write there: with [lappend] and [append],
+#   which Tcl 8.6 compiles so that nobody hears that they read.
+#
+proc ::pysmtpd::ShowInCallback {number channel} {
+    variable busy
+    variable opened
+    if {[info exists busy($number)] && ![info exists opened($number)]} {
+        TouchedInCallback $number $channel {} read
+    }
+}
+
 # ::pysmtpd::Close --
 #
 #   A callback that has looked has returned: have the engine asked again.
