@@ -304,10 +304,8 @@ proc ::pysmtpd::CallsPython {prefix} {
 #   Return all settings as the engine takes them: a flat list of names and values.
 #
 proc ::pysmtpd::Settings {} {
-    variable ours
-    set level [expr {[info exists ours(Log)] ? [${::smtpd::log}::currentloglevel] : "debug"}]
     set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
-        banner $::smtpd::options(banner) version $::smtpd::version log_level $level]
+        banner $::smtpd::options(banner) version $::smtpd::version log_level [LogLevel]]
     foreach command $::smtpd::commands {
         lappend settings command $command
     }
@@ -345,6 +343,19 @@ proc ::pysmtpd::Settings {} {
     return $settings
 }
 
+# ::pysmtpd::LogLevel --
+#
+#   Return the level from which on is logged, and hear when it changes: where the logger has it, tcllib's and ours. Its
+#   lvlchangeproc is the script's.
+#
+proc ::pysmtpd::LogLevel {} {
+    variable ours
+    set trace [list ${::smtpd::log}::enabled write ::pysmtpd::Changed]
+    trace remove variable {*}$trace
+    trace add variable {*}$trace
+    return [expr {[info exists ours(Log)] ? [${::smtpd::log}::currentloglevel] : "debug"}]
+}
+
 # ::pysmtpd::CallbackSetting --
 #
 #   Return a callback option as settings. Only the words of a call of Python concern the engine.
@@ -363,7 +374,7 @@ proc ::pysmtpd::CallbackSetting {name prefix} {
 
 # ::pysmtpd::Changed --
 #
-#   Note that the engine's settings are not the script's any more. Called by the logger, too.
+#   Note that the engine's settings are not the script's any more. Called by a trace, too.
 #
 proc ::pysmtpd::Changed {args} {
     variable changed 1
@@ -395,9 +406,8 @@ if {![info exists ::errorCode]} {
 }
 
 apply {{} {
-    foreach name {commands extensions options Help version} {
+    foreach name {commands extensions options Help version log} {
         ::pysmtpd::ListenTo $name
     }
-    ${::smtpd::log}::lvlchangeproc ::pysmtpd::Changed
     ::pysmtpd::Changed
 }}

@@ -246,6 +246,36 @@ def test_log_lines_reach_a_redefined_stdoutcmd_as_text(serve):
     assert server.eval(r"lsearch -exact $logged [list debug [string cat {received: NOOP [exit] $x } \173\\x1b\\x00]]") != "-1"
 
 
+def test_a_script_may_put_a_logger_of_its_own_in_place_of_the_packages(serve):
+    server = serve("proc say {text} {puts $text}")
+    with server.client() as client:
+        client.hello()
+        server.eval("set ::smtpd::log [logger::init mine]; ${::smtpd::log}::logproc debug say; ${::smtpd::log}::setlevel warn")
+        client.command("RSET", 250)
+        server.eval("${::smtpd::log}::setlevel debug")
+        client.command("NOOP", 250)
+        server.wait_printed("received: NOOP")
+        client.quit()
+
+
+def test_a_script_may_have_the_logger_call_it_when_the_level_changes(serve):
+    server = serve("proc level {before after} {puts [list level $before $after]}; ${::smtpd::log}::lvlchangeproc level")
+    for change, before, after in (
+        ("smtpd::configure -loglevel notice", "warn", "notice"),
+        ("${::smtpd::log}::setlevel info", "notice", "info"),
+        ("logger::enable debug", "info", "debug"),
+    ):
+        server.eval(change)
+        assert server.wait_printed(f"level {before} {after}")
+        with server.client() as client:
+            client.hello()
+            client.quit()
+        server.wait_until("info vars ::smtpd::state_*", "")
+        assert sum("connect from" in line for line in server.printed) == 1
+        assert sum("received: EHLO" in line for line in server.printed) == (after == "debug")
+        server.printed.clear()
+
+
 def test_each_child_interpreter_has_its_own_server(serve_stock):
     server = serve_stock()
     port = server.eval(
