@@ -362,10 +362,11 @@ proc ::pysmtpd::CallbackSetting {name prefix} {
 
 # ::pysmtpd::Changed --
 #
-#   Note that the engine's settings are not the script's any more. Called by traces, and by the logger.
+#   Note that the engine's settings are not the script's any more, and no reply is known. Called by traces, and by the logger.
 #
 proc ::pysmtpd::Changed {args} {
     variable changed 1
+    DoubtAll
 }
 
 # tcllib's mime reads these two without looking whether there has been an error yet.

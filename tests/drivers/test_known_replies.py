@@ -16,10 +16,10 @@ DELIVER = """
 proc deliver {sender recipients data} {puts [list delivered $sender $recipients [lindex $data end]]; flush stdout}
 smtpd::configure -deliver deliver
 """
-# One that has the engine asked each time: no line is short enough to be known, and who has looked at the name of a connection may
+# One that has the engine asked each time: no line stays known, and who has looked at the name of a connection may
 # have used it.
 ASKED = """
-set ::pysmtpd::longest -1
+trace add variable ::pysmtpd::known write {apply {args {array unset ::pysmtpd::known}}}
 proc deliver {sender recipients data} {
     upvar 1 channel channel
     set channel
