@@ -25,9 +25,9 @@ namespace eval ::pysmtpd {
 
 # ::pysmtpd::Arrived --
 #
-#   A client sends something. Reply to it if that is a line in the table, else leave it to the link. Most of what clients say comes
-#   by here: all in one procedure, and its limits numbers. A line in the table has at most 512 octets; and the engine is left
-#   without 1024 or so, since that many lines may have brought the session near its limits: the link has the next one.
+#   A client sends something. Reply to it if that is a line in the table, else leave it to the link. Most of what clients say
+#   comes by here: all in one procedure, and its limits numbers. A line in the table has at most 512 octets; and the engine is
+#   left without 1024 or so, since that many lines may have brought the session near its limits: the link has the next one.
 #
 proc ::pysmtpd::Arrived {number channel} {
     variable heard
