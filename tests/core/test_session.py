@@ -331,6 +331,16 @@ def test_recipients_that_come_together_cost_no_call_each(profile, segments, limi
 
 
 @PROFILE
+def test_a_lower_limit_on_lines_holds_for_an_envelope_that_has_come_before(profile):
+    made = config(profile)
+    for limit, wanted in ((100, [250, 250, 354]), (20, [500, 500, 503])):
+        made.limits.command_line = limit
+        driver = Driver(made)
+        driver.feed(b"EHLO x\r\n")
+        assert codes(driver.said(ENVELOPE + b"DATA\r\n")) == wanted
+
+
+@PROFILE
 @pytest.mark.parametrize("lead", [bytes([octet]) for octet in range(256)])
 def test_no_line_that_leads_a_long_segment_is_taken_for_an_envelope(profile, lead):
     for before in (b"", ENVELOPE + b"DATA\r\nx\r\n.\r\nRSET\r\n"):
