@@ -272,6 +272,16 @@ def test_a_verb_that_a_script_takes_over_is_the_scripts_from_then_on(taught):
     assert client.command("RSET", 250).text == "mine"
 
 
+def test_a_puts_that_a_script_takes_over_has_every_reply_from_then_on(taught):
+    server, client = taught
+    server.eval("rename ::smtpd::Puts plain; proc ::smtpd::Puts {channel line} {lappend ::said $line; plain $channel $line}")
+    for _ in range(5):
+        client.command("NOOP", 250)
+        client.command("RSET", 250)
+    said = server.eval("set ::said")
+    assert len(re.findall("250", said)) == 10
+
+
 def test_the_log_at_debug_misses_nothing(taught):
     server, client = taught
     server.eval("proc ${::smtpd::log}::stdoutcmd {level text} {lappend ::logged $text}; smtpd::configure -loglevel debug")
