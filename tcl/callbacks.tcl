@@ -374,10 +374,11 @@ proc ::pysmtpd::CallbackSetting {name prefix} {
 
 # ::pysmtpd::Changed --
 #
-#   Note that the engine's settings are not the script's any more. Called by a trace, too.
+#   Note that the engine's settings are not the script's any more, and no reply is known. Called by traces, too.
 #
 proc ::pysmtpd::Changed {args} {
     variable changed 1
+    DoubtAll
 }
 
 # ::pysmtpd::ListenTo, Setting --

@@ -80,7 +80,9 @@ proc ::pysmtpd::Open {channel address port {how opened}} {
     }
     set number [incr serial]
     variable told
+    variable lone
     set channels($number) $channel
+    set lone [expr {[array size channels] == 1}]
     set numbers($channel) $number
     set told($number) {{} {}}
     set standing($number) 0
@@ -607,10 +609,12 @@ proc ::pysmtpd::Clear {number} {
     variable cut
     variable awaited
     variable watched
+    variable lone
     unset -nocomplain numbers($channels($number)) channels($number) busy($number) suspended($number) held($number) \
         spoken($number) heard($number) encrypted($number) lent($number) standing($number) untold($number) \
         written($number) opened($number) pending($number) latest($number) told($number) cut($number) \
         awaited($number) watched($number)
+    set lone [expr {[array size channels] == 1}]
 }
 
 # A script that ends, by whatever road, ends with [exit]: tclsh itself calls it after the last command.

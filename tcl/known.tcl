@@ -12,10 +12,9 @@ namespace eval ::pysmtpd {
     variable untold          ;# number -> what has come and was replied to, and the engine has not heard of: lines...
     variable said_yes \1     ;# ...and before them, that a message was accepted...
     variable said_more \2    ;# ...and that what had come behind it was replied to, too
-    variable longest 512     ;# octets of a line in the table, at most
-    variable max_untold 1024 ;# octets that the engine may be left without
     variable large 65536     ;# octets of a message that the engine is to let go as soon as it has been accepted
     variable max_unread 262144 ;# octets of replies a client may leave unread before nothing more is read from it
+    variable lone 0          ;# whether there is one session, and no other
     variable moment 240      ;# turns of a loop, some microseconds in all: what a client may take to be met at once
     variable in_vain 0       ;# how long that was in vain, more or less
     variable rests 0         ;# how often it is not tried now
@@ -26,14 +25,15 @@ namespace eval ::pysmtpd {
 
 # ::pysmtpd::Arrived --
 #
-#   A client sends something. Reply to it if that is a line in the table, else leave it to the link. All in one procedure: most of
-#   what clients say comes by here.
+#   A client sends something. Reply to it if that is a line in the table, else leave it to the link. Most of what clients say
+#   comes by here: all in one procedure, and its limits numbers. A line in the table has at most 512 octets; and the engine is
+#   left without 1024 or so, since that many lines may have brought the session near its limits: the link has the next one.
 #
 proc ::pysmtpd::Arrived {number channel} {
     variable heard
     variable standing
     set heard($number) [clock milliseconds]
-    if {$standing($number) <= 0 || $::pysmtpd::changed} {
+    if {$standing($number) <= 0} {
         link::readable $number $channel
         return
     }
@@ -43,8 +43,8 @@ proc ::pysmtpd::Arrived {number channel} {
     }
     variable known
     variable untold
-    while {[string length $data] <= $::pysmtpd::longest && [info exists known($standing($number),$data)]} {
-        lassign $known($standing($number),$data) reply standing($number)
+    while {[string length $data] <= 512 && [info exists known([set exchange $standing($number),$data])]} {
+        lassign $known($exchange) reply standing($number)
         append untold($number) $data
         if {[catch {puts -nonewline $channel $reply} message]} {
             Lose $number $message
@@ -55,13 +55,12 @@ proc ::pysmtpd::Arrived {number channel} {
             link::forget $number
             return
         }
-        if {[string length $untold($number)] > $::pysmtpd::max_untold} {
-            # So many lines may have brought the session near its limits: the link has the next one.
+        if {[string length $untold($number)] > 1024} {
             CatchUp $number
             set standing($number) 0
             return
         }
-        if {[array size ::pysmtpd::channels] > 1 || ![string length [set data [MeetAgain $channel]]]} {
+        if {!$::pysmtpd::lone || ![string length [set data [MeetAgain $channel]]]} {
             return
         }
     }
@@ -101,6 +100,17 @@ proc ::pysmtpd::MeetAgain {channel} {
 proc ::pysmtpd::Lose {number message} {
     Note error $message
     Drop $number
+}
+
+# ::pysmtpd::DoubtAll --
+#
+#   Have the engine asked in every session, whatever is known.
+#
+proc ::pysmtpd::DoubtAll {} {
+    variable standing
+    foreach number [array names standing] {
+        set standing($number) 0
+    }
 }
 
 # ::pysmtpd::CatchUp, CatchUpAll --

@@ -126,8 +126,8 @@ proc ::pysmtpd::link::Overtake {} {
     variable turn
     foreach number [array names turn] {
         incr turn($number)
-        set ::pysmtpd::standing($number) 0
     }
+    ::pysmtpd::DoubtAll
 }
 
 # ::pysmtpd::link::look --
@@ -415,7 +415,7 @@ proc ::pysmtpd::link::Act {operation number payload} {
         27 {
             variable turn
             binary scan $payload IuIua* heard standing reply
-            if {[info exists turn($number)] && $turn($number) == $heard} {
+            if {[info exists turn($number)] && $turn($number) == $heard && !$::pysmtpd::changed} {
                 set ::pysmtpd::standing($number) $standing
             }
             ::pysmtpd::Write $number $reply

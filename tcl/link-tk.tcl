@@ -25,9 +25,7 @@ proc ::pysmtpd::link::ready {} {
             return -options $problem $settings
         }
         array unset ::pysmtpd::known
-        foreach number [array names ::pysmtpd::standing] {
-            set ::pysmtpd::standing($number) 0
-        }
+        ::pysmtpd::DoubtAll
         set problem [::pysmtpd::engine::configure {*}$settings]
         if {$problem ne ""} {
             set ::pysmtpd::changed 1
@@ -102,13 +100,18 @@ proc ::pysmtpd::link::take {number channel data} {
 # ::pysmtpd::link::Drive --
 #
 #   Do what the engine says, until it has nothing more to say: a reply, nearly always, or a message to ask about; else actions.
-#   Python has returned before a callback runs.
+#   Python has returned before a callback runs. When the script says yes to a message, and does nothing else that could make a
+#   difference, the client has its reply here and now, and with it those to what has come behind the message; the engine hears of
+#   it later.
 #
 proc ::pysmtpd::link::Drive {number channel outcome} {
+    variable ::pysmtpd::standing
     while {[llength $outcome]} {
         switch -- [lindex $outcome 0] {
             reply {
-                set ::pysmtpd::standing($number) [lindex $outcome 1]
+                if {!$::pysmtpd::changed} {
+                    set standing($number) [lindex $outcome 1]
+                }
                 if {[info exists ::pysmtpd::lent($number)]} {
                     ::pysmtpd::Write $number [lindex $outcome 2]
                 } elseif {[catch {puts -nonewline $channel [lindex $outcome 2]} message]} {
@@ -117,7 +120,19 @@ proc ::pysmtpd::link::Drive {number channel outcome} {
                 return
             }
             message {
-                set outcome [Answer $number $channel $outcome]
+                lassign $outcome - changes text acceptance next told
+                set verdict [::pysmtpd::AskAboutMessage $number $channel $changes $text]
+                if {$told eq {} || [llength $verdict] || ![info exists standing($number)] || $standing($number) != -1} {
+                    set outcome [Conclude $number $verdict]
+                    continue
+                }
+                set standing($number) $next
+                set ::pysmtpd::untold($number) $told
+                if {[catch {puts -nonewline $channel $acceptance} message]} {
+                    # Perhaps it was the callback that has closed the connection.
+                    ::pysmtpd::Lose $number $message
+                }
+                return
             }
             default {
                 set outcome [Act $number $outcome]
@@ -153,31 +168,6 @@ proc ::pysmtpd::link::Act {number actions} {
         ::pysmtpd::Write $number {}
     }
     return $next
-}
-
-# ::pysmtpd::link::Answer --
-#
-#   Have the script decide about a message. When it says yes, and does nothing else that could make a difference, the client has
-#   its reply here and now, and with it those to what has come behind the message; the engine hears of it later.
-#
-# Results:
-#   What the engine says where it has been asked.
-#
-proc ::pysmtpd::link::Answer {number channel message} {
-    variable ::pysmtpd::standing
-    lassign $message - changes text reply next told
-    set verdict [::pysmtpd::AskAboutMessage $number $channel $changes $text]
-    if {$told eq {} || [llength $verdict] || ![info exists standing($number)] || $standing($number) != -1
-        || $::pysmtpd::changed} {
-        return [Conclude $number $verdict]
-    }
-    set standing($number) $next
-    set ::pysmtpd::untold($number) $told
-    if {[catch {puts -nonewline $channel $reply} message]} {
-        # Perhaps it was the callback that has closed the connection.
-        ::pysmtpd::Lose $number $message
-    }
-    return
 }
 
 # ::pysmtpd::link::Conclude --

@@ -167,7 +167,6 @@ proc ::pysmtpd::Now {} {
 #
 proc ::pysmtpd::SayByScript {} {
     variable writer ::pysmtpd::WriteOctets
-    variable longest
     # The package may have been loaded once more.
     catch {rename ::pysmtpd::WriteOctets {}}
     catch {rename ::pysmtpd::HoldOctets {}}
@@ -175,11 +174,9 @@ proc ::pysmtpd::SayByScript {} {
     rename ::pysmtpd::Hold ::pysmtpd::HoldOctets
     interp alias {} ::pysmtpd::Write {} ::pysmtpd::PutLines
     interp alias {} ::pysmtpd::Hold {} ::pysmtpd::PutLines
-    set longest [expr {-$longest}] ;# no reply is a known one
 }
 proc ::pysmtpd::SayAtOnce {} {
     variable writer
-    variable longest
     if {$writer eq "::pysmtpd::Write"} {
         return
     }
@@ -188,7 +185,6 @@ proc ::pysmtpd::SayAtOnce {} {
     interp alias {} ::pysmtpd::Hold {}
     rename ::pysmtpd::WriteOctets ::pysmtpd::Write
     rename ::pysmtpd::HoldOctets ::pysmtpd::Hold
-    set longest [expr {-$longest}]
 }
 
 # ::pysmtpd::PutLines --

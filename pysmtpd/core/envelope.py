@@ -13,12 +13,13 @@ ReadPath: TypeAlias = tuple[str, str, str, str, Mapping[str, str]]
 
 
 class PlainEnvelope(NamedTuple):
-    """The commands of a pipelined envelope without parameters, read."""
+    """The commands of a pipelined envelope without parameters, read as far as they came in one piece."""
 
-    octets: bytes  #: as they were sent, through the line of DATA
+    octets: bytes  #: as they were sent
     reset: bool  #: whether RSET leads them
     sender: str  #: the reverse-path in its brackets
     recipients: tuple[str, ...]  #: the forward-paths in their brackets
+    whole: bool  #: whether DATA ends them
 
 
 class Envelope(NamedTuple):

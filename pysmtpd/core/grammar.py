@@ -64,13 +64,14 @@ _PLAIN_DOMAIN: Final = r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-+[A
 PLAIN_MAIL: Final = Pattern(rf"MAIL FROM: ?(<(({_PLAIN_ATOMS})@{_PLAIN_DOMAIN})>)(?: ([A-Z0-9]+=[A-Z0-9]+))?\Z", re.IGNORECASE)
 PLAIN_RCPT: Final = Pattern(rf"RCPT TO: ?(<(({_PLAIN_ATOMS})@{_PLAIN_DOMAIN})>)(?: ([A-Z0-9]+=[A-Z0-9]+))?\Z", re.IGNORECASE)
 
-# A whole envelope as clients pipeline it (RFC 2920, 3.1), in one match: nothing but such plain paths, none of them the
-# postmaster's, and no parameters. Its lines, one by one, would come to the same.
+# An envelope as clients pipeline it (RFC 2920, 3.1), in one match, as far as it has come: nothing but such plain paths, none of
+# them the postmaster's, and no parameters. Its lines, one by one, would come to the same.
 _PLAIN_PATH: Final = f"<{_PLAIN_ATOMS}@{_PLAIN_DOMAIN}>"
 _RECIPIENT: Final = rf"(?!<(?i:postmaster)@){_PLAIN_PATH}"
-ENVELOPE: Final = Pattern(
-    rf"(RSET\r\n)?MAIL FROM:({_PLAIN_PATH})\r\nRCPT TO:({_RECIPIENT}(?:\r\nRCPT TO:{_RECIPIENT})*)\r\nDATA\r\n".encode()
-)
+_RECIPIENTS: Final = rf"RCPT TO:({_RECIPIENT}(?:\r\nRCPT TO:{_RECIPIENT})*)\r\n"
+ENVELOPE: Final = Pattern(rf"(RSET\r\n)?MAIL FROM:({_PLAIN_PATH})\r\n{_RECIPIENTS}(DATA\r\n)?".encode())
+#: More of its recipients.
+RECIPIENTS: Final = Pattern(_RECIPIENTS.encode())
 
 # Stock: exactly one space between the words, then anything.
 STOCK_MAIL: Final = Pattern(rf"MAIL FROM:[{_TCL_SPACE}]*(.*)\Z", re.IGNORECASE | re.DOTALL)

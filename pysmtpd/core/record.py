@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: How many commands, replies and messages of a session are kept, the last ones.
 MAX_ENTRIES: Final = 400
 _TOO_MANY: Final = 2 * MAX_ENTRIES
-#: How many characters of a command are kept.
-MAX_LINE: Final = 500
+#: How many characters of a command are kept: all of one that is no longer than RFC 5321, 4.5.3.1.4, has it.
+MAX_LINE: Final = 510
 #: How many octets of replies that were sent together are kept, the last ones.
 MAX_REPLIES: Final = 8_192
 
@@ -102,7 +102,11 @@ def _apart(entries: Iterable[Entry | tuple[bytes]]) -> Iterator[Entry]:
 
 
 def _each(commands: bytes) -> list[str]:
-    return commands.decode("latin-1").split("\r\n")
+    return [line if len(line) <= MAX_LINE else _cut(line) for line in commands.decode("latin-1").split("\r\n")]
+
+
+def _cut(line: str) -> str:
+    return f"{line[:MAX_LINE]}... ({len(line)} octets)"
 
 
 def _shown(command: str) -> str:
@@ -131,7 +135,7 @@ class RecordedSession(FaultySession):
 
     def _command(self, line: str) -> None:
         shown = "(secret)" if self.confidential else line
-        self.record.entries.append(shown if len(shown) <= MAX_LINE else f"{shown[:MAX_LINE]}... ({len(shown)} octets)")
+        self.record.entries.append(shown if len(shown) <= MAX_LINE else _cut(shown))
         faults = self.config.faults
         if faults is not None and faults.active:
             self._faulty_command(line)

@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 
 _VERB_ENDS: Final = ("", " ")
 
-#: An envelope in one segment has at least so many octets.
+#: Fewer octets than these are not worth a look at whether they can be taken in one step.
 _SHORTEST_ENVELOPE: Final = 40
+#: What leads commands that may be taken in one step.
+_LEADING: Final = (b"RSET", b"MAIL", b"RCPT")
 #: An envelope of more octets is not kept for when it comes again.
 _LARGEST_KEPT: Final = 4_096
 #: More recipients than are ever named before a session is looked at again whose standing was taken.
@@ -486,7 +488,7 @@ class Session:
             self._buffer.give_back(data[start:], ready=True)
 
     def _envelope(self, data: bytes, start: int) -> int:
-        """Take RSET, MAIL, RCPT and DATA in one step where they come in one piece and nobody is to hear of each.
+        """Take RSET, MAIL, RCPT and DATA in one step, as far as they come in one piece and nobody is to hear of each.
 
         Returns the index behind them; 0, with nothing done, when they have to be taken one by one.
         """
@@ -495,10 +497,15 @@ class Session:
             return 0
         envelope = config.last_envelope
         if envelope is None or not data.startswith(envelope.octets, start):
+            verb = data[start : start + 4]
+            if verb not in _LEADING or data.find(b"\r\n", start, -len("\r\n")) < 0:  # another command, or one alone
+                return 0
+            if verb == b"RCPT":
+                return self._more_recipients(data, start)
             envelope = self._read_envelope(data, start)
         if envelope is None or not self._may_begin(envelope):
             return 0
-        octets, reset, sender, paths = envelope
+        octets, reset, sender, paths, whole = envelope
         replies = config.replies
         out = self.out
         if reset:
@@ -509,21 +516,25 @@ class Session:
         self.parameters = NO_PARAMETERS
         self.recipients += paths
         self.seen |= SENDER | RECIPIENT
-        out.append(replies.mail_ok + replies.rcpt_ok * len(paths) + replies.send_data)
-        self.begin_message()
-        self.body = self._new_body()
+        if whole:
+            out.append(replies.mail_ok + replies.rcpt_ok * len(paths) + replies.send_data)
+            self.begin_message()
+            self.body = self._new_body()
+        else:
+            out.append(replies.mail_ok + replies.rcpt_ok * len(paths))
         return start + len(octets)
 
     def _read_envelope(self, data: bytes, start: int) -> PlainEnvelope | None:
-        """Read such commands; None where there are none."""
-        match = grammar.ENVELOPE.match(data, start)
+        """Read such commands from MAIL on, or RSET; None where there are none."""
+        config = self.config
+        match = grammar.ENVELOPE.match(data, start, start + config.limits.command_line)  # so no line in it is too long
         if match is None:
             return None
-        reset, sender, recipients = match.groups()
+        reset, sender, recipients, last = match.groups()
         paths = tuple(recipients.decode("ascii").split("\r\nRCPT TO:"))
-        envelope = PlainEnvelope(match[0], bool(reset), sender.decode("ascii"), paths)
-        if len(envelope.octets) <= _LARGEST_KEPT:
-            self.config.last_envelope = envelope
+        envelope = PlainEnvelope(match[0], bool(reset), sender.decode("ascii"), paths, bool(last))
+        if envelope.whole and len(envelope.octets) <= _LARGEST_KEPT:
+            config.last_envelope = envelope
         return envelope
 
     def _may_begin(self, envelope: PlainEnvelope) -> bool:
@@ -533,8 +544,27 @@ class Session:
             (seen & GREETED > 0 or profile.mail_before_hello)
             and (envelope.reset or not seen & SENDER or profile.transaction_any_order)
             and len(envelope.recipients) + len(self.recipients) <= limits.recipients
-            and len(envelope.octets) <= limits.command_line  # so no line in it is too long
+            and len(envelope.octets) <= limits.command_line  # it may have been read under another limit
         )
+
+    def _more_recipients(self, data: bytes, start: int) -> int:
+        """As :meth:`_envelope`, for RCPT alone: behind what was cut off, or as many of a long envelope as there is room for."""
+        config = self.config
+        limits = config.limits
+        room = limits.recipients - len(self.recipients)
+        if room <= 0 or not (self.seen & SENDER or config.profile.transaction_any_order):
+            return 0
+        match = grammar.RECIPIENTS.match(data, start, start + limits.command_line + len("\r\n"))
+        if match is None:
+            return 0
+        end = match.end()
+        paths = match[1].decode("ascii").split("\r\nRCPT TO:", room)
+        if len(paths) > room:
+            end -= len(f"RCPT TO:{paths.pop()}\r\n")
+        self.recipients += paths
+        self.seen |= RECIPIENT
+        self.out.append(config.replies.rcpt_ok * len(paths))
+        return end
 
     def _no_line_end(self, line: bytes, limit: int) -> None:
         """Keep the beginning of a line; refuse it when it is too long already."""

@@ -107,7 +107,7 @@ class Child:
             else:
                 outcome = self._engine.outcome(number, live)
                 self._come_to(number, live, outcome)
-                if before:
+                if before and not self._engine.script_puts:
                     exchange = self._known.learn(before, data, live, outcome)
                     if exchange is not None:
                         self.send(frames.KNOWN, 0, list_octets(tcl_value(exchange)))

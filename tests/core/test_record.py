@@ -62,6 +62,21 @@ def test_an_envelope_in_one_segment_is_recorded_line_by_line(recorded):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("times", [1, 20, 300])
+def test_recipients_in_one_segment_are_recorded_as_line_by_line(recorded, times):
+    """Few or many, and long ones cut."""
+    driver, kept = recorded
+    driver.feed(b"EHLO x\r\n")
+    commands = [b"MAIL FROM:<a@example.org>", *[b"RCPT TO:<b@example.org>"] * times, b"RCPT TO:<%b@example.org>" % (b"c" * 600)]
+    text = b"".join(command + b"\r\n" for command in commands)
+    driver.feed(text[:100])
+    driver.feed(text[100:])
+    said = [line for line in kept.lines if line.startswith("C:")][1:]
+    assert said[:-1] == [f"C: {command.decode()}" for command in commands[:-1]]
+    assert said[-1].startswith("C: RCPT TO:<ccc")
+    assert said[-1].endswith("cc... (622 octets)")
+
+
 def test_secrets_stay_secret(recorded):
     driver, kept = recorded
     driver.session.config.choose({"auth_users": {"anna": "secret"}})

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 import time
 import unicodedata
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pysmtpd.core import Accept, CheckHost, CheckRecipient, CheckSender, Close, Command, Deliver, Log, Refuse, RefuseSome, Session
+from pysmtpd.core.record import record
 from pysmtpd.core.replies import STANDARD, STOCK
 
 PROFILE = pytest.mark.parametrize("profile", PROFILE_NAMES)
@@ -232,42 +234,110 @@ def test_whole_or_in_pieces_or_byte_by_byte_or_answered_late_is_the_same(profile
 
 
 ENVELOPE = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
+PLAIN = b"RCPT TO:<e@d>\r\n"
 RECIPIENTS = [
-    b"RCPT TO:<e@d>\r\n",
+    PLAIN,
     b"RCPT TO:<Postmaster@d>\r\n",
     b"RCPT TO:<e@d> X=1\r\n",
     b"RCPT TO:<.@d>\r\n",
     b"rcpt to:<e@d>\r\n",
-    b"RCPT TO:<" + b"long" * 25 + b"@d>\r\n",
+    b"RCPT TO:<" + b"l" * 88 + b"@d>\r\n",  # as long as a line may be
+    b"RCPT TO:<" + b"l" * 89 + b"@d>\r\n",
 ]
+runs = st.lists(st.sampled_from([PLAIN, PLAIN * 2, PLAIN * 12, *RECIPIENTS]), max_size=4).map(b"".join)
 pipelined = st.lists(
     st.one_of(
         st.sampled_from(
             [
                 b"EHLO x\r\n", b"DATA\r\n.\r\n", ENVELOPE + b"DATA\r\ntext\r\n.\r\n", b"RSET\r\n" + ENVELOPE + b"DATA\r\n..a\r\n.\r\n",
-                ENVELOPE + b"DATA\r\na\r.\r", ENVELOPE, b"\r\n.\r\n", b"QUIT\r\n",
+                ENVELOPE + b"DATA\r\na\r.\r", ENVELOPE, b"\r\n.\r\n", b"QUIT\r\n", b"NOOP\r\n",
             ]
         ),
-        st.lists(st.sampled_from(RECIPIENTS), max_size=3).map(lambda more: ENVELOPE + b"".join(more) + b"DATA\r\nmany\r\n.\r\n"),
+        runs,
+        runs.map(lambda more: ENVELOPE + more + b"DATA\r\nmany\r\n.\r\n"),
     ),
-    max_size=8,
+    max_size=6,
 ).map(b"".join)  # fmt: skip
+greetings = st.sampled_from([b"EHLO x\r\n", b"EHLO x\r\n", b"EHLO x\r\n", b""])
+
+
+@pytest.mark.parametrize("values", [*({"profile": profile} for profile in PROFILE_NAMES), {"lmtp": True}], ids=str)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    greeting=greetings,
+    stream=pipelined,
+    places=cuts,
+    room=st.sampled_from([1, 5, 20, 1_000]),
+    observe=st.sampled_from([None, record]),
+)
+def test_envelopes_in_any_segments_come_to_the_same_as_line_by_line(values, greeting, stream, places, room, observe):
+    def result(chunks):
+        made = config(ask=["deliver"])
+        made.choose(values)
+        made.limits.recipients = room
+        made.limits.command_line = 100
+        made.observe = observe
+        driver = play(made, chunks, judge)
+        return driver.output, driver.events, driver.session.recipients, driver.session.errors
+
+    stream = greeting + stream
+    if "lmtp" in values:
+        stream = stream.replace(b"EHLO", b"LHLO")
+    whole = result([stream])
+    assert result(stream.splitlines(keepends=True)) == whole
+    assert result(pieces(stream, places)) == whole
 
 
 @PROFILE
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(stream=pipelined, places=cuts)
-def test_envelopes_in_one_segment_come_to_the_same_as_line_by_line(profile, stream, places):
-    def result(chunks):
-        made = config(profile, ["deliver"])
-        made.limits.recipients = 5
-        made.limits.command_line = 100
-        driver = play(made, chunks, judge)
-        return driver.output, driver.events
+@pytest.mark.parametrize("line", RECIPIENTS)
+@pytest.mark.parametrize("cut", range(0, 60, 7))
+def test_many_recipients_in_two_segments(profile, line, cut):
+    """Whatever one of them is, wherever they are cut, and with room for all, or not."""
+    text = ENVELOPE + PLAIN * 30 + line + PLAIN * 30 + b"DATA\r\nx\r\n.\r\n"
+    for room in (20, 32, 40, 1_000):
+        for limit in (100, 400, 10_000):
+            made = config(profile, ["deliver"])
+            made.limits.recipients = room
+            made.limits.command_line = limit
+            one_by_one, in_two = Driver(made), Driver(made)
+            for driver in (one_by_one, in_two):
+                driver.feed(b"EHLO x\r\n")
+            wanted = b"".join(one_by_one.said(each) for each in text.splitlines(keepends=True))
+            place = len(text) * cut // 60
+            said = in_two.said(text[:place]) + in_two.said(text[place:])
+            assert said.replace(b"ID2", b"ID1") == wanted
+            assert in_two.of_type(Deliver)[0].recipients == one_by_one.of_type(Deliver)[0].recipients
+            assert in_two.session.errors == one_by_one.session.errors
 
-    whole = result([stream])
-    assert result([stream[index : index + 1] for index in range(len(stream))]) == whole
-    assert result(pieces(stream, places)) == whole
+
+@PROFILE
+@pytest.mark.parametrize("segments", [1, 2, 7])
+@pytest.mark.parametrize("limit", [1_000, 131_072])
+def test_recipients_that_come_together_cost_no_call_each(profile, segments, limit):
+    made = config(profile, ["deliver"])
+    made.limits.command_line = limit
+    driver = Driver(made)
+    driver.feed(b"EHLO x\r\n")
+    text = b"RSET\r\n" + ENVELOPE + b"".join(b"RCPT TO:<recipient%d@example.org>\r\n" % each for each in range(500)) + b"DATA\r\n"
+    called = []
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        for chunk in pieces(text, [len(text) * each // segments for each in range(1, segments)]):
+            driver.feed(chunk)
+    finally:
+        sys.setprofile(None)
+    assert codes(driver.output)[-503:] == [250] * 502 + [354]
+    assert len(called) < 250, called
+
+
+@PROFILE
+def test_a_lower_limit_on_lines_holds_for_an_envelope_that_has_come_before(profile):
+    made = config(profile)
+    for limit, wanted in ((100, [250, 250, 354]), (20, [500, 500, 503])):
+        made.limits.command_line = limit
+        driver = Driver(made)
+        driver.feed(b"EHLO x\r\n")
+        assert codes(driver.said(ENVELOPE + b"DATA\r\n")) == wanted
 
 
 @PROFILE

@@ -16,10 +16,10 @@ DELIVER = """
 proc deliver {sender recipients data} {puts [list delivered $sender $recipients [lindex $data end]]; flush stdout}
 smtpd::configure -deliver deliver
 """
-# One that has the engine asked each time: no line is short enough to be known, and who has looked at the name of a connection may
+# One that has the engine asked each time: no line stays known, and who has looked at the name of a connection may
 # have used it.
 ASKED = """
-set ::pysmtpd::longest -1
+trace add variable ::pysmtpd::known write {apply {args {array unset ::pysmtpd::known}}}
 proc deliver {sender recipients data} {
     upvar 1 channel channel
     set channel
@@ -270,6 +270,16 @@ def test_a_verb_that_a_script_takes_over_is_the_scripts_from_then_on(taught):
     server, client = taught
     server.eval('proc ::smtpd::RSET {channel line} {puts $channel "250 mine"}')
     assert client.command("RSET", 250).text == "mine"
+
+
+def test_a_puts_that_a_script_takes_over_has_every_reply_from_then_on(taught):
+    server, client = taught
+    server.eval("rename ::smtpd::Puts plain; proc ::smtpd::Puts {channel line} {lappend ::said $line; plain $channel $line}")
+    for _ in range(5):
+        client.command("NOOP", 250)
+        client.command("RSET", 250)
+    said = server.eval("set ::said")
+    assert len(re.findall("250", said)) == 10
 
 
 def test_the_log_at_debug_misses_nothing(taught):
