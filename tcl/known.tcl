@@ -14,13 +14,14 @@ namespace eval ::pysmtpd {
     variable said_more \2    ;# ...and that what had come behind it was replied to, too
     variable large 65536     ;# octets of a message that the engine is to let go as soon as it has been accepted
     variable max_unread 262144 ;# octets of replies a client may leave unread before nothing more is read from it
-    variable lone 0          ;# whether there is one session, and no other
+    variable lone            ;# whether there is one session, and no other
     variable moment 240      ;# turns of a loop, some microseconds in all: what a client may take to be met at once
     variable in_vain 0       ;# how long that was in vain, more or less
     variable rests 0         ;# how often it is not tried now
     array set known {}
     array set standing {}
     array set untold {}
+    set lone [expr {[array size channels] == 1}] ;# the package may be loaded once more
 }
 
 # ::pysmtpd::Arrived --
