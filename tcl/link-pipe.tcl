@@ -826,39 +826,52 @@ proc ::pysmtpd::link::Begin {number request} {
 #   There is something to read: take it, unless the client has to wait, for a callback or because it does not read its replies.
 #
 proc ::pysmtpd::link::readable {number channel} {
+    variable pipe
     if {[info exists ::pysmtpd::busy($number)]} {
         ::pysmtpd::Suspend $number $channel
     } elseif {[chan pending output $channel] > $::pysmtpd::max_unread} {
         ::pysmtpd::Drain $number $channel
-    } elseif {[catch {Receive $number $channel} message]} {
-        ::pysmtpd::Lose $number $message
+    } elseif {(($::pysmtpd::changed || $pipe eq "") && [catch {ready} data]) || [catch {read $channel 262144} data]} {
+        ::pysmtpd::Lose $number $data
+    } else {
+        pass $number $channel $data
     }
-}
-
-# ::pysmtpd::link::Receive --
-#
-#   Read what a client has sent, for the child.
-#
-proc ::pysmtpd::link::Receive {number channel} {
-    variable pipe
-    if {$::pysmtpd::changed || $pipe eq ""} {
-        ready
-    }
-    pass $number $channel [read $channel 262144]
 }
 
 # ::pysmtpd::link::pass, take --
 #
-#   These bytes have been read from a client, if any; or line by line: see replaced.tcl.
+#   These bytes have been read from a client, if any; or line by line: see replaced.tcl. The child has them; and no more is read
+#   than it can follow.
 #
 proc ::pysmtpd::link::pass {number channel data} {
-    if {[string length $data]} {
-        Pass $number $channel $data
-    } elseif {[eof $channel]} {
-        chan event $channel readable {}
-        ::pysmtpd::CatchUp $number
-        Send 3 $number {}
-        Post
+    variable pipe
+    variable begun
+    variable ::pysmtpd::untold
+    set size [string length $data]
+    if {!$size} {
+        if {[eof $channel]} {
+            chan event $channel readable {}
+            ::pysmtpd::CatchUp $number
+            Send 3 $number {}
+            Post
+        }
+        return
+    }
+    unset -nocomplain begun($number)
+    if {[info exists untold($number)]} {
+        set told $untold($number)
+        unset untold($number)
+        Tell $number $told $data
+    } else {
+        Send 2 $number $data
+    }
+    set ::pysmtpd::standing($number) 0
+    Post
+    if {$size >= 16384 && [incr ::pysmtpd::link::ahead($number)] >= $::pysmtpd::link::max_ahead} {
+        ::pysmtpd::Suspend $number $channel
+    }
+    if {[chan pending output $pipe] > $::pysmtpd::link::max_pending} {
+        Wait $number $channel
     }
 }
 proc ::pysmtpd::link::take {number channel data} {
@@ -866,37 +879,6 @@ proc ::pysmtpd::link::take {number channel data} {
         ::pysmtpd::Lose $number $message
     } else {
         pass $number $channel $data
-    }
-}
-
-# ::pysmtpd::link::Pass --
-#
-#   Send the child what a client has sent; and read no further ahead than the child can follow.
-#
-proc ::pysmtpd::link::Pass {number channel data} {
-    variable pipe
-    variable ahead
-    variable max_ahead
-    variable max_pending
-    variable begun
-    if {[info exists begun($number)]} {
-        unset begun($number)
-    }
-    set size [string length $data]
-    if {[info exists ::pysmtpd::untold($number)]} {
-        set told $::pysmtpd::untold($number)
-        unset ::pysmtpd::untold($number)
-        Tell $number $told $data
-    } else {
-        Send 2 $number $data
-    }
-    set ::pysmtpd::standing($number) 0
-    Post
-    if {$size >= 16384 && [incr ahead($number)] >= $max_ahead} {
-        ::pysmtpd::Suspend $number $channel
-    }
-    if {[chan pending output $pipe] > $max_pending} {
-        Wait $number $channel
     }
 }
 
