@@ -7,6 +7,7 @@ an error in a Tcl callback gets.
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -143,7 +144,7 @@ def check_callback(name: str, function: object, *, awaits: bool = False) -> Call
 
 
 def _is_coroutine_function(function: object) -> bool:
-    while hasattr(function, "func"):  # functools.partial
+    while isinstance(function, partial):
         function = function.func
     if not hasattr(getattr(function, "__func__", function), "__code__"):
         function = getattr(type(function), "__call__", function)  # noqa: B004 # an object whose call is the function
@@ -219,7 +220,7 @@ def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
                 return answer
             if hasattr(answer, "__await__"):
                 return _opinion_to_come(answer, details)
-            if details[2] and hasattr(answer, "add_done_callback"):
+            if details[2] and hasattr(type(answer), "add_done_callback"):
                 return answer
             _check_opinion(answer, details)
             return None

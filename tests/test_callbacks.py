@@ -3,6 +3,7 @@
 import sys
 import types
 from concurrent.futures import Future
+from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
 
@@ -208,14 +209,14 @@ class Asynchronous:
 
 
 @pytest.mark.parametrize(
-    "function", [coroutine, Asynchronous().method, Asynchronous(), __import__("functools").partial(coroutine, 1)]
+    "function", [coroutine, Asynchronous().method, Asynchronous(), __import__("functools").partial(coroutine, 1), AsyncMock()]
 )
 def test_coroutine_functions_in_any_shape_are_refused_when_configured(function):
     with pytest.raises(ConfigurationError, match="coroutine"):
         check_callback("deliver", function)
 
 
-@pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous])
+@pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous, Mock(), MagicMock()])
 def test_whatever_can_be_called_is_a_callback(function):
     assert check_callback("deliver", function) is function
 

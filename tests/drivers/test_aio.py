@@ -147,6 +147,29 @@ def test_close_cancels_callbacks_that_are_awaited(make):
     assert made.server.messages == []
 
 
+def test_a_client_that_never_stops_keeps_nobody_out(make):
+    seen, seen_by_host, others = [], [], []
+
+    def check(address):
+        """What the first client sends next is there whenever somebody looks."""
+        seen.append(address)
+        if len(seen) == 1:
+            others.append(Client(where))
+        if len(seen) < 1000:
+            client.send("RCPT TO:<more@example.org>\r\n")
+
+    made = make(validate_host=lambda _: seen_by_host.append(len(seen)), validate_recipient=check, recipient_limit=2000)
+    where = made.start().getsockname()
+    with Client(where) as client:
+        client.hello()
+        client.command("MAIL FROM:<a@example.org>", 250)
+        client.send("RCPT TO:<first@example.org>\r\n")
+        client.expect(*[250] * 1000)
+        with others[0] as other:
+            other.hello()
+    assert seen_by_host[1] < 200
+
+
 class LoopAhead(asyncio.SelectorEventLoop):
     """An event loop with a time of its own, as those have that make tests of timers fast."""
 
