@@ -3,6 +3,7 @@
 import sys
 import types
 from concurrent.futures import Future
+from enum import Enum
 from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
@@ -130,6 +131,22 @@ def test_a_callback_with_other_arguments_refuses_and_says_so():
 def test_codes_that_cannot_refuse(code):
     with pytest.raises(ValueError, match="must be a number from 400 to 599"):
         Refused(code)
+
+
+def test_a_code_may_be_of_an_enumeration():
+    class Code(int, Enum):
+        FULL = 452
+
+    assert str(refusal(Refused(Code.FULL)).code) == "452"
+
+
+@pytest.mark.parametrize("kind", [Refused, RefusedRecipients])
+def test_a_refusal_that_was_not_made_whole_refuses(kind):
+    class Unfinished(kind):
+        def __init__(self):
+            pass
+
+    assert refusal(Unfinished()) == Refuse("Unfinished")
 
 
 def test_refused_says_its_text():

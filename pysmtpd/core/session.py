@@ -1044,8 +1044,9 @@ class Session:
             question.refused(next(iter(refusals.values())))
             return
         accepted = question.acceptance.splitlines(keepends=True)
-        refusals_by_path = {path: self._refusal(each, 554, self.config.replies.delivery_refused) for path, each in refusals.items()}
-        replies = (refusals_by_path.get(path, reply) for path, reply in zip(self.recipients, accepted, strict=True))
+        text = self.config.replies.delivery_refused
+        refused = {path: self._refusal(refusal, 554, text) for path, refusal in refusals.items()}
+        replies = (refused.get(path, reply) for path, reply in zip(self.recipients, accepted, strict=True))
         self.fail(b"".join(replies))
         self.end_transaction()
 
