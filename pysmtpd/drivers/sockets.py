@@ -262,7 +262,7 @@ class Connection(Conversation):
             self._events = events
             self._sockets.poller.modify(self.descriptor, events)
 
-    def wait_for(self, result: object) -> Verdict | None:
+    def wait_for(self, result: Any) -> Verdict | None:
         """Take anything for a yes, save for a ``concurrent.futures.Future``: how it ends is the answer."""
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
