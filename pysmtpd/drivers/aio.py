@@ -56,6 +56,9 @@ class AwaitingConnection(Connection):
         if not task.cancelled():
             self.answered(task.result())
             self._watch()
+        elif self.descriptor >= 0:  # by somebody else: the client still waits
+            self.answered(refusal(asyncio.CancelledError()))
+            self._watch()
 
 
 async def _outcome(result: Awaitable[object]) -> Verdict:

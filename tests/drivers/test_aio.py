@@ -123,6 +123,18 @@ def test_anything_that_can_be_awaited_will_do(make):
     assert [message.sender for message in made.server.messages] == ["thread@b", "future@b"]
 
 
+def test_a_callback_that_somebody_cancels_refuses(make):
+    async def deliver(*_):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(3600)
+
+    made = make(deliver=deliver)
+    with Client(made.start().getsockname()) as client:
+        client.hello()
+        assert client.mail().text == "5.0.0 Transaction failed: CancelledError"
+        client.quit()
+
+
 def test_close_cancels_callbacks_that_are_awaited(make):
     entered, cancelled = threading.Event(), []
 
