@@ -218,7 +218,8 @@ def _watch(lifeline: int, ends: "SimpleQueue[int]") -> None:
 
 def _leave_output_alone() -> None:
     """Keep Python from writing to a standard output that is gone, at its very end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(ValueError):  # it is closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _queue() -> "SimpleQueue[int]":
