@@ -62,6 +62,8 @@ class Server(BaseServer):
 
         Raises RuntimeError when listening already, OSError when the address or the port cannot be had.
         """
+        if self._loop_has_ended():
+            await self.close()
         listener = self._open_listener(myaddr, port)
         if self._hub is None:
             self._service = self._new_service()  # an old one's clients may be about to be told goodbye
@@ -69,6 +71,13 @@ class Server(BaseServer):
         self._has_started(listener)
         self._hub.serve(listener)
         return listener
+
+    def _loop_has_ended(self) -> bool:
+        """Tell whether it was started in an event loop that is closed by now, as after ``asyncio.run``: nobody serves there."""
+        return self._hub is not None and self._hub.loop.is_closed()
+
+    def _listening(self) -> bool:
+        return super()._listening() and not self._loop_has_ended()
 
     def stop(self) -> None:
         """Stop listening; live sessions go on. Does nothing when not listening. A callback may call it, too."""

@@ -7,6 +7,7 @@ an error in a Tcl callback gets.
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -51,7 +52,7 @@ class Refused(Exception):  # noqa: N818 # reads as what it says: raise Refused(4
         if not (isinstance(code, int) and 400 <= code <= 599):
             raise ValueError(f"reply code {code!r} cannot refuse: must be a number from 400 to 599")
         super().__init__(code, text)
-        self.code = code
+        self.code = int(code)  # an enumeration's number may have another text
         self.text = str(text) or "Refused"
 
     def __str__(self) -> str:
@@ -143,7 +144,7 @@ def check_callback(name: str, function: object, *, awaits: bool = False) -> Call
 
 
 def _is_coroutine_function(function: object) -> bool:
-    while hasattr(function, "func"):  # functools.partial
+    while isinstance(function, partial):
         function = function.func
     if not hasattr(getattr(function, "__func__", function), "__code__"):
         function = getattr(type(function), "__call__", function)  # noqa: B004 # an object whose call is the function
@@ -197,9 +198,14 @@ async def _opinion_to_come(answer: Any, details: tuple[object, ...]) -> None:
 
 def refusal(error: BaseException) -> Refuse | RefuseSome:
     """Return the verdict that an exception in a callback stands for."""
-    if isinstance(error, RefusedRecipients):
-        return RefuseSome({path: Refuse(refused.text, refused.code) for path, refused in error.refusals.items()})
-    return Refuse(error.text, error.code) if isinstance(error, Refused) else Refuse(text_of(error))
+    try:
+        if isinstance(error, RefusedRecipients):
+            return RefuseSome({path: Refuse(refused.text, refused.code) for path, refused in error.refusals.items()})
+        if isinstance(error, Refused):
+            return Refuse(error.text, error.code)
+    except AttributeError:  # a subclass has not called our __init__
+        pass
+    return Refuse(text_of(error))
 
 
 def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
@@ -219,7 +225,7 @@ def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
                 return answer
             if hasattr(answer, "__await__"):
                 return _opinion_to_come(answer, details)
-            if details[2] and hasattr(answer, "add_done_callback"):
+            if details[2] and hasattr(type(answer), "add_done_callback"):
                 return answer
             _check_opinion(answer, details)
             return None

@@ -65,7 +65,7 @@ class Catcher:
         try:
             with self._turn:
                 self._printer.write(octets)
-        except OSError:
+        except (OSError, ValueError):  # a handler may have closed it
             self._printer = None
             self._end(OUTPUT_LOST)
 

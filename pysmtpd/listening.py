@@ -77,10 +77,16 @@ def _remove_if_abandoned(path: str) -> None:
 
 def adopt(given: object) -> socket.socket:
     """Return a socket that the caller has made, listening. Raises ConfigurationError when it cannot be served on."""
-    if not isinstance(given, socket.socket) or given.type != socket.SOCK_STREAM or given.fileno() < 0:
+    if not isinstance(given, socket.socket) or given.type != socket.SOCK_STREAM or given.fileno() < 0 or not _is_bound(given):
         raise ConfigurationError(f"sock is {given!r}: must be an open stream socket that is bound")
     given.listen(BACKLOG)
     return given
+
+
+def _is_bound(given: socket.socket) -> bool:
+    """Tell whether a socket has an address. Without one it would listen on all interfaces, where nobody looks for it."""
+    name = given.getsockname()
+    return bool(name[1] if isinstance(name, tuple) else name)
 
 
 def remove_path(name: Any) -> None:

@@ -115,7 +115,7 @@ def _store(options: argparse.Namespace) -> "Store | None":
 
 
 def _printer(options: argparse.Namespace) -> "Printer | None":
-    if options.quiet:
+    if options.quiet or sys.stdout is None:
         return None
     from pysmtpd.printing import Printer, wants_colour
 
@@ -156,9 +156,9 @@ def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
 
 
 def _say_where(options: argparse.Namespace, listener: "socket.socket") -> None:
-    if not options.quiet:
+    stream = sys.stderr if options.raw else sys.stdout
+    if not (options.quiet or stream is None):
         name = listener.getsockname()
-        stream = sys.stderr if options.raw else sys.stdout
         where = format_address(name) if isinstance(name, tuple) else f"unix:{harmless(name)}"
         where = where.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
         print(f"pysmtpd serve: listening on {where}", file=stream, flush=True)
@@ -218,7 +218,8 @@ def _watch(lifeline: int, ends: "SimpleQueue[int]") -> None:
 
 def _leave_output_alone() -> None:
     """Keep Python from writing to a standard output that is gone, at its very end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(ValueError):  # it is closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _queue() -> "SimpleQueue[int]":

@@ -57,7 +57,7 @@ def put(store: Store, message: "Message", trace: str, replies: Replies, log: Cal
         store.add(message, trace)
     except Refused as refusal:
         return Refuse(refusal.text, refusal.code)
-    except Exception as error:
+    except BaseException as error:  # as with callbacks: a SystemExit of somebody's code is not the end of the server
         log(f"cannot store message {message.id}: {text_of(error)}")
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return Refuse(replies.store_full, 452)

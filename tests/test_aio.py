@@ -138,6 +138,25 @@ def test_stop_and_close_in_a_callback(run, method):
     assert run(main()) == (1 if method == "stop" else 0)
 
 
+@pytest.mark.parametrize("stop", [True, False])
+def test_it_starts_again_where_its_event_loop_has_ended(run, stop):
+    """As when each test has an event loop of its own, and nobody closes the server."""
+    server = aio.Server()
+
+    async def main():
+        await server.start()
+        await asyncio.to_thread(send, server.addr)
+        if stop:
+            server.stop()
+
+    run(main())
+    with pytest.raises(RuntimeError, match="not listening"):
+        server.port  # noqa: B018 # asking is the point
+    run(main())
+    run(server.close())
+    assert len(server.messages) == 2
+
+
 def test_many_servers_in_one_loop(run):
     senders = [f"{number}@example.org" for number in range(50)]
 

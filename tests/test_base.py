@@ -2,6 +2,7 @@
 
 import os
 import socket
+from unittest.mock import Mock
 
 import pytest
 from python_server import KINDS
@@ -175,6 +176,18 @@ def test_wrong_options_are_named(make):
         make(no_such=1)
     with pytest.raises(ConfigurationError, match="sock is 5"):
         make(sock=5).start()
+
+
+def test_a_mock_is_a_callback(make):
+    """Whatever it is asked for it has, and what it returns has as well."""
+    called = Mock()
+    made = make(
+        validate_host=called.host, validate_sender=called.sender, validate_recipient=called.recipient, deliver=called.mail
+    )
+    with Client(made.start().getsockname()) as client:
+        client.hello()
+        assert client.mail().code == 250
+    assert [name for name, *_ in called.method_calls] == ["host", "sender", "recipient", "mail"]
 
 
 def test_a_message_says_its_circumstances(make):

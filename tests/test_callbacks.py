@@ -3,6 +3,8 @@
 import sys
 import types
 from concurrent.futures import Future
+from enum import Enum
+from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
 
@@ -131,6 +133,22 @@ def test_codes_that_cannot_refuse(code):
         Refused(code)
 
 
+def test_a_code_may_be_of_an_enumeration():
+    class Code(int, Enum):
+        FULL = 452
+
+    assert str(refusal(Refused(Code.FULL)).code) == "452"
+
+
+@pytest.mark.parametrize("kind", [Refused, RefusedRecipients])
+def test_a_refusal_that_was_not_made_whole_refuses(kind):
+    class Unfinished(kind):
+        def __init__(self):
+            pass
+
+    assert refusal(Unfinished()) == Refuse("Unfinished")
+
+
 def test_refused_says_its_text():
     assert str(Refused(451, "later")) == "later"
     assert (Refused(451, "later").code, Refused(451).text) == (451, "Refused")
@@ -208,14 +226,14 @@ class Asynchronous:
 
 
 @pytest.mark.parametrize(
-    "function", [coroutine, Asynchronous().method, Asynchronous(), __import__("functools").partial(coroutine, 1)]
+    "function", [coroutine, Asynchronous().method, Asynchronous(), __import__("functools").partial(coroutine, 1), AsyncMock()]
 )
 def test_coroutine_functions_in_any_shape_are_refused_when_configured(function):
     with pytest.raises(ConfigurationError, match="coroutine"):
         check_callback("deliver", function)
 
 
-@pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous])
+@pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous, Mock(), MagicMock()])
 def test_whatever_can_be_called_is_a_callback(function):
     assert check_callback("deliver", function) is function
 

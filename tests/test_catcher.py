@@ -18,6 +18,7 @@ class Recorder:
     def __init__(self):
         self.done = []
         self.fails = None
+        self.error = BrokenPipeError()
 
     def add(self, message, trace):
         self.done.append("stored")
@@ -31,7 +32,7 @@ class Recorder:
         assert octets == MESSAGE.content
         self.done.append("printed")
         if self.fails == "printer":
-            raise BrokenPipeError
+            raise self.error
 
     def end(self, reason):
         self.done.append(reason)
@@ -73,8 +74,10 @@ def test_what_the_store_does_not_take_is_not_printed_and_does_not_count(recorder
     assert recorder.done == ["stored", "stored", "printed", ENOUGH]
 
 
-def test_a_message_that_cannot_be_printed_is_taken_all_the_same_and_is_the_last(recorder):
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
+def test_a_message_that_cannot_be_printed_is_taken_all_the_same_and_is_the_last(recorder, error):
     catching = catcher(recorder)
+    recorder.error = error
     recorder.fails = "printer"
     catching.add(MESSAGE, "")
     catching.add(MESSAGE, "")

@@ -6,6 +6,7 @@ import smtplib
 import socket
 import threading
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +52,16 @@ def test_a_failure_says_what_came_instead(server):
     server.clear()
     with pytest.raises(AssertionError, match="nothing"):
         server.wait_for(timeout=0)
+
+
+def test_waiting_ends_where_a_test_has_stopped_the_clock(server, monkeypatch):
+    monkeypatch.setattr("pysmtpd.inbox.time", SimpleNamespace(monotonic=lambda: 0.0))
+    server.expect_none(timeout=0.01)
+    asyncio.run(server.inbox.expect_none_async(Wanted(), 0.01))
+    later = threading.Thread(target=send, args=(server,))
+    later.start()
+    assert len(server.wait_for()) == 1
+    later.join()
 
 
 def test_none_is_expected(server):

@@ -75,6 +75,13 @@ def test_what_is_no_socket_is_named(given):
         adopt(given)
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_a_socket_that_is_not_bound_is_refused(family):
+    """The system would have it listen on all interfaces."""
+    with socket.socket(family) as given, pytest.raises(ConfigurationError, match="that is bound"):
+        adopt(given)
+
+
 def test_a_datagram_socket_and_a_closed_one_are_refused():
     with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(ConfigurationError, match="sock is"):
         adopt(datagrams)

@@ -3,6 +3,7 @@
 import json
 import mailbox
 import os
+import select
 import signal
 import smtplib
 import socket
@@ -127,6 +128,23 @@ def test_a_reader_that_goes_away_ends_it_and_loses_nothing(tmp_path):
         code, _, errors = server.rest()
         assert (code, errors) == (1, "pysmtpd serve: standard output is closed\n")
     assert stored(tmp_path / "box", "jsonl") == ["hello"]
+
+
+def test_without_a_standard_output_it_stores_all_the_same(tmp_path):
+    """As under a supervisor that closes it."""
+    port_file, box = tmp_path / "port", tmp_path / "box"
+    os.mkfifo(port_file)
+    words = command("-l", "127.0.0.1:0", "--port-file", port_file, "--jsonl", box, "--once", 1)
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" >&-', "sh", *words], env=environment(), stderr=subprocess.PIPE, text=True)
+    reader = os.open(port_file, os.O_RDONLY | os.O_NONBLOCK)
+    assert select.select([reader], [], [], DEADLINE)[0]
+    with Client(("127.0.0.1", int(os.read(reader, 99)))) as client:
+        client.hello()
+        assert client.mail().code == 250
+        client.quit()
+    assert process.communicate(timeout=DEADLINE) == (None, "")
+    assert process.returncode == 0
+    assert stored(box, "jsonl") == ["hello"]
 
 
 # Where it listens

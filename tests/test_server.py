@@ -208,6 +208,7 @@ def test_a_proxy_says_who_the_client_is(server):
         client.hello()
         client.mail()
     assert [message.peer for message in server.messages] == [("203.0.113.7", 56324)]
+    assert [(session.client, session.port) for session in server.sessions] == [("203.0.113.7", 56324)]
 
 
 def test_chunks_are_a_message(server):

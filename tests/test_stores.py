@@ -254,6 +254,7 @@ def test_what_goes_wrong_is_said_with_a_code_and_in_the_log():
         (OSError(28, "No space left on device"), 452),
         (PermissionError(13, "Permission denied"), 451),
         (ZeroDivisionError("oops"), 451),
+        (SystemExit("bye"), 451),
         (pysmtpd.Refused(550, "no"), 550),
     ):
         assert put(Broken(error), message(), TRACE, STOCK, said.append).code == code

@@ -53,7 +53,10 @@ class Chunk:
     def received(self, session: Session) -> None:
         """The chunk has come whole: answer it."""
         if self._refusal:
-            session.fail(self._refusal)
+            if self._last and session.recipients:
+                session.fail_message(self._refusal)
+            else:
+                session.fail(self._refusal)
             session.reset()  # what is sent of this message from now on is out of sequence
             return
         chunks = session.chunks = session.chunks or Chunks()

@@ -133,6 +133,11 @@ class RecordedSession(FaultySession):
 
     __slots__ = ()
 
+    def begin(self) -> None:
+        """Ask about the host, then greet: the client is known, be it from a proxy."""
+        self.record.client, self.record.port = self.client, self.port
+        super().begin()
+
     def _command(self, line: str) -> None:
         shown = "(secret)" if self.confidential else line
         self.record.entries.append(shown if len(shown) <= MAX_LINE else _cut(shown))

@@ -699,11 +699,14 @@ class Session:
         self.events.append(question)
 
     def _refused(self, verdict: Refuse, code: int, text: str) -> None:
-        """Reply with the callback's own code and text, or with ours: ``code`` and ``text`` (which may name ``{text}``)."""
+        """Reply as :meth:`_refusal` has it."""
+        self.fail(self._refusal(verdict, code, text))
+
+    def _refusal(self, verdict: Refuse, code: int, text: str) -> bytes:
+        """Return the callback's own code and text, or ours: ``code`` and ``text`` (which may name ``{text}``)."""
         if verdict.code is None:
-            self.fail(free_reply(str(code), text.replace("{text}", verdict.text)))
-        else:
-            self.fail(free_reply(str(verdict.code), verdict.text))
+            return free_reply(str(code), text.replace("{text}", verdict.text))
+        return free_reply(str(verdict.code), verdict.text)
 
     def syntax_error(self, line: str, verb: str) -> None:
         """Refuse a command that is not well-formed."""
@@ -998,8 +1001,8 @@ class Session:
         return self.config.replies.delivered % message_id.encode("ascii", "replace")
 
     def fail_message(self, reply: bytes) -> None:
-        """Refuse the message that was being sent."""
-        self.fail(reply)
+        """Refuse the message that was being sent: under LMTP for each recipient (RFC 2033, 4.2). It is one error all the same."""
+        self.fail(reply * len(self.recipients) if self.config.lmtp else reply)
         self.end_transaction()
 
     @property
@@ -1033,9 +1036,7 @@ class Session:
     def _delivery_refused(self, refusal: Refuse) -> None:
         if not self.config.script_logs_delivery:
             self.debug(f"error in deliver: {refusal.text}")
-        for _ in self.recipients if self.config.lmtp else ("all",):
-            self._refused(refusal, 554, self.config.replies.delivery_refused)
-        self.end_transaction()
+        self.fail_message(self._refusal(refusal, 554, self.config.replies.delivery_refused))
 
     def _some_refused(self, question: _OpenQuestion, refusals: Mapping[str, Refuse]) -> None:
         """Some recipients of a message are refused. Where there is one reply for all, it is the first one's."""
@@ -1043,11 +1044,10 @@ class Session:
             question.refused(next(iter(refusals.values())))
             return
         accepted = question.acceptance.splitlines(keepends=True)
-        for recipient, reply in zip(self.recipients, accepted, strict=True):
-            if recipient in refusals:
-                self._refused(refusals[recipient], 554, self.config.replies.delivery_refused)
-            else:
-                self.out.append(reply)
+        text = self.config.replies.delivery_refused
+        refused = {path: self._refusal(refusal, 554, text) for path, refusal in refusals.items()}
+        replies = (refused.get(path, reply) for path, reply in zip(self.recipients, accepted, strict=True))
+        self.fail(b"".join(replies))
         self.end_transaction()
 
     def end_transaction(self) -> None:

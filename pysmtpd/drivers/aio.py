@@ -18,7 +18,7 @@ from typing import Any
 from pysmtpd.callbacks import refusal
 from pysmtpd.core import Verdict
 from pysmtpd.drivers.conversation import SWEEP, YES, Service
-from pysmtpd.drivers.sockets import Connection, SelectorPoller, Sockets, Waker, new_poller
+from pysmtpd.drivers.sockets import TURNS, Connection, SelectorPoller, Sockets, Waker, new_poller
 
 
 class AwaitingConnection(Connection):
@@ -56,6 +56,9 @@ class AwaitingConnection(Connection):
         if not task.cancelled():
             self.answered(task.result())
             self._watch()
+        elif self.descriptor >= 0:  # by somebody else: the client still waits
+            self.answered(refusal(asyncio.CancelledError()))
+            self._watch()
 
 
 async def _outcome(result: Awaitable[object]) -> Verdict:
@@ -86,6 +89,7 @@ class Hub(Sockets):
         super().__init__(service, new_poller())
         self.loop = loop
         self._timer: asyncio.TimerHandle | None = None
+        self._turns = TURNS  # that are left to a client that is alone, before the poller is asked for others
         self._ended: asyncio.Future[None] = loop.create_future()
         try:
             loop.add_reader(self.poller.fileno(), self._ready)
@@ -120,8 +124,11 @@ class Hub(Sockets):
         await asyncio.shield(self._ended)
 
     def _ready(self) -> None:
-        """Somebody is ready, and a client that is alone is nearly always who."""
-        if not self.serve_lone():
+        """Somebody is ready, and a client that is alone is nearly always who; others must get in beside one that never stops."""
+        if self._turns and self.serve_lone():
+            self._turns -= 1
+        else:
+            self._turns = TURNS
             self.handle(self.poller.poll(0))
         self.meet_again()
 

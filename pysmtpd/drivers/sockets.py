@@ -39,7 +39,7 @@ _SILENCE: Final = 60.0
 #: What a client may take that goes on at once: a loop so long, which is some microseconds. On a single processor none can.
 _MOMENT: Final = range(600 if (os.cpu_count() or 1) > 1 else 0)
 #: How often one is served in a row before the others have their turn.
-_TURNS: Final = 8
+TURNS: Final = 8
 #: How many turns go by, where it was in vain, until it is tried again, at most.
 _MOST_RESTS: Final = 255
 
@@ -262,13 +262,13 @@ class Connection(Conversation):
             self._events = events
             self._sockets.poller.modify(self.descriptor, events)
 
-    def wait_for(self, result: object) -> Verdict | None:
+    def wait_for(self, result: Any) -> Verdict | None:
         """Take anything for a yes, save for a ``concurrent.futures.Future``: how it ends is the answer."""
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
                 result.close()
             return Refuse("the callback returned something to await, and nothing here can")
-        if not hasattr(result, "add_done_callback"):
+        if not hasattr(type(result), "add_done_callback"):  # of its type: a mock has whatever it is asked for
             return YES
         self._watch()
         result.add_done_callback(lambda future: self._sockets.call(lambda: self._resume(future)))
@@ -427,7 +427,7 @@ class Sockets:
         if self._rests:
             self._rests -= 1
             return
-        for _ in range(_TURNS):
+        for _ in range(TURNS):
             for _ in _MOMENT:
                 pass
             if not self.serve_lone():

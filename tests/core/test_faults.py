@@ -71,6 +71,13 @@ def test_after_data_conditions_mean_the_transaction():
     assert mail(driver, b"e@d.example", b"c@d.example") == [250, 250, 250, 354, 452]
 
 
+def test_lmtp_has_a_reply_for_each_recipient_after_the_data():
+    driver = session(fault("MESSAGE"))
+    driver.session.config.choose({"lmtp": True})
+    driver.said(b"LHLO x\r\n")
+    assert mail(driver, b"c@d.example", b"e@d.example") == [250, 250, 250, 354, 452, 452]
+
+
 @pytest.mark.parametrize("verb", [b"EHLO x", b"HELO x", b"NOOP", b"VRFY x", b"STARTTLS", b"QUIT"])
 def test_any_verb(verb):
     driver = session(fault(verb.split()[0].decode()))

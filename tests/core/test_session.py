@@ -826,6 +826,26 @@ def test_lmtp_refuses_a_message_once_for_each_recipient():
     assert codes(driver.said(LMTP_MAIL))[-2:] == [554, 554]
 
 
+def test_lmtp_refuses_what_is_too_large_once_for_each_recipient():
+    """RFC 2033, 4.2 and 4.3."""
+    made = lmtp()
+    made.choose({"lmtp": True, "size_limit": 3})
+    driver = Driver(made)
+    assert codes(driver.said(LMTP_MAIL))[-3:] == [354, 552, 552]
+    assert codes(driver.said(b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\nBDAT 2\r\nxx"))[-1] == 250
+    assert codes(driver.said(b"BDAT 2 LAST\r\nxx")) == [552, 552]
+    assert codes(driver.said(b"BDAT 2 LAST\r\nxx")) == [503]
+
+
+def test_lmtp_counts_one_error_for_a_message_whatever_the_number_of_its_recipients():
+    """Nothing may follow the 421."""
+    made = lmtp(["deliver"])
+    made.choose({"lmtp": True, "error_limit": 2})
+    driver = Driver(made, lambda _: Refuse("no"))
+    assert codes(driver.said(LMTP_MAIL))[-2:] == [554, 554]
+    assert codes(driver.said(LMTP_MAIL))[-3:] == [554, 554, 421]
+
+
 def test_lmtp_refuses_single_recipients():
     driver = Driver(lmtp(["deliver"]), lambda _: RefuseSome({"<e@f>": Refuse("full", 452)}))
     assert lines(driver.said(LMTP_MAIL))[-2:] == [b"250 2.1.5 <c@d> ID1 Message accepted for delivery", b"452 full"]

@@ -123,6 +123,18 @@ def test_anything_that_can_be_awaited_will_do(make):
     assert [message.sender for message in made.server.messages] == ["thread@b", "future@b"]
 
 
+def test_a_callback_that_somebody_cancels_refuses(make):
+    async def deliver(*_):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(3600)
+
+    made = make(deliver=deliver)
+    with Client(made.start().getsockname()) as client:
+        client.hello()
+        assert client.mail().text == "5.0.0 Transaction failed: CancelledError"
+        client.quit()
+
+
 def test_close_cancels_callbacks_that_are_awaited(make):
     entered, cancelled = threading.Event(), []
 
@@ -145,6 +157,29 @@ def test_close_cancels_callbacks_that_are_awaited(make):
         client.expect_end()
     assert cancelled == [True]
     assert made.server.messages == []
+
+
+def test_a_client_that_never_stops_keeps_nobody_out(make):
+    seen, seen_by_host, others = [], [], []
+
+    def check(address):
+        """What the first client sends next is there whenever somebody looks."""
+        seen.append(address)
+        if len(seen) == 1:
+            others.append(Client(where))
+        if len(seen) < 1000:
+            client.send("RCPT TO:<more@example.org>\r\n")
+
+    made = make(validate_host=lambda _: seen_by_host.append(len(seen)), validate_recipient=check, recipient_limit=2000)
+    where = made.start().getsockname()
+    with Client(where) as client:
+        client.hello()
+        client.command("MAIL FROM:<a@example.org>", 250)
+        client.send("RCPT TO:<first@example.org>\r\n")
+        client.expect(*[250] * 1000)
+        with others[0] as other:
+            other.hello()
+    assert seen_by_host[1] < 200
 
 
 class LoopAhead(asyncio.SelectorEventLoop):
