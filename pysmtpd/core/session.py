@@ -381,6 +381,11 @@ class Session:
         """``denied`` when the host was refused: nothing but QUIT is carried out then; else ``allowed``."""
         return "denied" if self._denied else "allowed"
 
+    @property
+    def has_message(self) -> bool:
+        """Whether a message has begun since the transaction was reset last; it may be over."""
+        return bool(self._trace)
+
     def lines_so_far(self) -> list[str] | None:
         """Return the lines of the message that is being received, trace header first; ``None`` when none is."""
         if not isinstance(self.body, Body):
@@ -393,7 +398,7 @@ class Session:
 
         Arguments:
             name: ``domain``, ``from``, ``to``, ``options``, ``id``, ``access``, ``client_addr``, ``indata`` (1 while a message is
-                being received) or ``data`` (its lines so far); other names are the script's own affair.
+                being received) or ``data`` (its lines so far, or the last one's); other names are the script's own affair.
             values: the value; for ``to`` one element per forward-path, for ``data`` one per line, else one in all. Behind that of
                 ``indata`` come the lines that a message begins with.
         """
@@ -423,9 +428,10 @@ class Session:
             case "indata" if (value == "1") is not isinstance(self.body, Body):
                 self._trace = "\n".join(values[1:])
                 self.body = self._new_body() if value == "1" else None
-            case "data" if isinstance(self.body, Body):
+            case "data" if self.chunks is None:
                 self._trace = "\n".join(values)
-                self.body = self._new_body()
+                if isinstance(self.body, Body):
+                    self.body = self._new_body()
 
     def _note(self, bit: int, seen: bool) -> None:
         self.seen = self.seen | bit if seen else self.seen & ~bit
@@ -799,6 +805,7 @@ class Session:
         self.parameters = NO_PARAMETERS
         self.recipient_parameters = None
         self.chunks = None
+        self._trace = ""
         self.seen &= LASTING
 
     def _mail(self, line: str) -> None:

@@ -616,7 +616,7 @@ class Live:
         lines = self.session.lines_so_far()
         if lines is not None:
             return "indata", "1", "data", tuple(lines)
-        return "indata", "0", *(() if self.session.sender else ("data", ()))
+        return "indata", "0", *(() if self.session.has_message else ("data", ()))
 
 
 def value_of(question: Question, session: Session) -> object:

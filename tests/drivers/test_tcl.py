@@ -327,7 +327,7 @@ def test_the_state_is_told_when_a_script_looks():
     opened(made)
     made.receive(1, TO_RCPT)
     told = dict(pairs(made.state(1)))
-    assert told == {"domain": "c", "from": "<a@b>", "to": ("<c@d>",), "indata": "0"}
+    assert told == {"domain": "c", "from": "<a@b>", "to": ("<c@d>",), "indata": "0", "data": ()}
     made.receive(1, b"DATA\r\none\r\n..two\r\nthr")
     told = dict(pairs(made.state(1)))
     assert told["indata"] == "1"
@@ -335,7 +335,9 @@ def test_the_state_is_told_when_a_script_looks():
     assert told["data"][-2:] == ("one", ".two")
     made.receive(1, b"ee\r\n.\r\n")
     assert dict(pairs(made.state(1))) == {"indata": "0"}  # the message was told with its question, or to nobody
+    made.assign(1, "from", [""])
+    assert dict(pairs(made.state(1))) == {"from": "", "indata": "0"}
     made.receive(1, b"RSET\r\n")
-    assert dict(pairs(made.state(1))) == {"from": "", "to": (), "indata": "0", "data": ()}
+    assert dict(pairs(made.state(1))) == {"to": (), "indata": "0", "data": ()}
     made.forget(1)
     assert made.state(1) == ()

@@ -745,6 +745,32 @@ def test_state_set_in_a_callback_holds(serve):
     assert server.wait_printed("delivered") == "delivered <a@b> {<x@y> <z@y>} hello"
 
 
+LINES = "llength [::smtpd::state [string range [info vars ::smtpd::state_*] 15 end] data]"
+
+
+def test_the_lines_of_a_message_stay_when_its_callback_empties_the_reverse_path(serve):
+    server = serve("proc d args {upvar 1 channel channel; smtpd::state $channel from {}}; smtpd::configure -deliver ::d")
+    with server.client() as client:
+        client.hello()
+        client.mail(body="Subject: x\r\n\r\nhello\r\n")
+        assert server.eval(LINES) == "7"
+        client.command("RSET", 250)
+        assert server.eval(LINES) == "0"
+
+
+def test_the_lines_of_a_message_go_with_its_transaction_though_another_has_begun(serve):
+    server = serve("proc d args {upvar 1 channel channel; smtpd::state $channel from}; smtpd::configure -deliver ::d")
+    with server.client() as client:
+        client.hello()
+        client.mail(body="Subject: x\r\n\r\nhello\r\n")
+        assert server.eval(LINES) == "7"
+        client.command("RSET", 250)
+        client.command("MAIL FROM:<z@example.org>", 250)
+        assert server.eval(LINES) == "0"
+        server.eval(LINES.replace("llength [", "").replace(" data]", " data {a b}"))
+        assert server.eval(LINES) == "2"
+
+
 def test_what_has_no_envelope_is_not_delivered(serve):
     """A script may have it that a message is being received, whatever was said before."""
     server = serve("proc d args {puts [list delivered {*}$args]}; smtpd::configure -deliver d")
