@@ -103,8 +103,8 @@ class PythonServer:
     def stored(folder: Path) -> list[str]:
         subjects = []
         for file in (folder / "maildir" / "new").iterdir():
-            with file.open("rb") as message:
-                subjects += [line[9:].strip().decode() for line in message if line.startswith(b"Subject: ")][:1]
+            with file.open("rb") as message:  # and no more of it than that: together they may be many gigabytes
+                subjects.append(next((line[9:].strip().decode() for line in message if line.startswith(b"Subject: ")), "(none)"))
         return subjects
 
 
