@@ -10,10 +10,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from soak.clients import Books, Surge, Visitor
-from soak.servers import KINDS, PythonServer, TclServer, descriptors, kill_child, memory
+from soak.servers import KINDS, Lines, Maildir, PythonServer, TclServer, descriptors, kill_child, memory
 
 VISITORS = 4
 GROWTH = 64 << 20  # octets of memory that a server may gain in the second half: large messages leave holes; leaked ones are more
@@ -34,11 +35,14 @@ class Trial:
         self._visitors = [
             Visitor(lambda: self.server.address, self.books, seed * 100 + number, self._surge) for number in range(VISITORS)
         ]
+        self._stored: list[str] = []
+        self._kind, store = KINDS[driver]
         self.server: TclServer | PythonServer
         self.start()
+        self._store: Lines | Maildir = store(folder)
 
     def start(self) -> None:
-        self.server = KINDS[self.driver](self.driver, self.folder)
+        self.server = self._kind(self.driver, self.folder)
         self.server.live()  # it is in its event loop, and has what it needs for that
         self.descriptors = descriptors(self.server.pid)
 
@@ -48,16 +52,24 @@ class Trial:
         for thread in threads:
             thread.start()
         pause = min(max(seconds / 60, 1.0), 30.0)
-        half = time.monotonic() + seconds / 2
-        while not self._stopping.wait(pause) and time.monotonic() < half:
+        for _ in self._pauses(pause, seconds / 2):
             self.fault()
         self.before = self.level()
-        self._stopping.wait(seconds / 2)
+        for _ in self._pauses(pause, seconds / 2):
+            pass
         self.after = self.level()
         self._stopping.set()
         for thread in threads:
             thread.join()
-        return [*self.left(), *self.books.errors(KINDS[self.driver].stored(self.folder))]
+        wrong = self.left()
+        return [*wrong, *self.books.errors(self._stored + self._store.collect())]
+
+    def _pauses(self, pause: float, seconds: float) -> Iterator[None]:
+        """For so many seconds, or until it is to stop: after each pause collect what has been stored."""
+        end = time.monotonic() + seconds
+        while not self._stopping.wait(min(pause, max(end - time.monotonic(), 0.0))) and time.monotonic() < end:
+            self._stored += self._store.collect()
+            yield
 
     def fault(self) -> None:
         """Kill the child, or else the server: whoever was accepted before that is in the store."""

@@ -54,12 +54,6 @@ class TclServer:
     def end(self) -> int:
         return int(self._script.end())
 
-    @staticmethod
-    def stored(folder: Path) -> list[str]:
-        """The subject of every message in the store."""
-        store = folder / "store"
-        return [line.removeprefix("Subject: ") for line in store.read_text().splitlines()] if store.exists() else []
-
 
 class PythonServer:
     """A pysmtpd.Server in a process of its own, on a Maildir."""
@@ -99,16 +93,45 @@ class PythonServer:
             self._process.communicate(timeout=10)
         return self._process.returncode
 
-    @staticmethod
-    def stored(folder: Path) -> list[str]:
+
+class Lines:
+    """What a Tcl script has stored: a file with a line for each message."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "store"
+        self._file.touch()
+        self._read = 0  # octets of it
+
+    def collect(self) -> list[str]:
+        """The subjects of the messages that have come since it was last asked."""
+        with self._file.open("rb") as store:
+            store.seek(self._read)
+            lines, end, _rest = store.read().rpartition(b"\n")
+        self._read += len(lines + end)
+        return [line.decode().removeprefix("Subject: ") for line in lines.splitlines()]
+
+
+class Maildir:
+    """What the server for Python has stored. Messages are taken out: those of an hour would be many gigabytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._new = folder / "maildir" / "new"
+
+    def collect(self) -> list[str]:
         subjects = []
-        for file in (folder / "maildir" / "new").iterdir():
-            with file.open("rb") as message:  # and no more of it than that: together they may be many gigabytes
+        for file in list(self._new.iterdir()):
+            with file.open("rb") as message:
                 subjects.append(next((line[9:].strip().decode() for line in message if line.startswith(b"Subject: ")), "(none)"))
+            file.unlink()
         return subjects
 
 
-KINDS = {"Server": PythonServer, "tclsh": TclServer, "tkinter": TclServer}
+# Each driver by its name: its server, and how its store is read.
+KINDS: dict[str, tuple[type[PythonServer | TclServer], type[Lines | Maildir]]] = {
+    "Server": (PythonServer, Maildir),
+    "tclsh": (TclServer, Lines),
+    "tkinter": (TclServer, Lines),
+}
 
 
 def family(pid: int) -> list[int]:
