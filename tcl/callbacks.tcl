@@ -350,9 +350,7 @@ proc ::pysmtpd::Settings {} {
 #
 proc ::pysmtpd::LogLevel {} {
     variable ours
-    set trace [list ${::smtpd::log}::enabled write ::pysmtpd::Changed]
-    trace remove variable {*}$trace
-    trace add variable {*}$trace
+    Trace ${::smtpd::log}::enabled write ::pysmtpd::Changed
     return [expr {[info exists ours(Log)] ? [${::smtpd::log}::currentloglevel] : "debug"}]
 }
 
@@ -381,15 +379,22 @@ proc ::pysmtpd::Changed {args} {
     DoubtAll
 }
 
+# ::pysmtpd::Trace --
+#
+#   Have a variable traced once, however often this is said: the package may be loaded once more.
+#
+proc ::pysmtpd::Trace {name operations command} {
+    trace remove variable $name $operations $command
+    trace add variable $name $operations $command
+}
+
 # ::pysmtpd::ListenTo, Setting --
 #
 #   Have a variable of the package's noted as changed when a script changes it; the script has. With a variable that is unset, its
 #   traces are gone.
 #
 proc ::pysmtpd::ListenTo {name} {
-    set trace [list ::smtpd::$name {write unset} [list ::pysmtpd::Setting $name]]
-    trace remove variable {*}$trace ;# the package may be loaded once more
-    trace add variable {*}$trace
+    Trace ::smtpd::$name {write unset} [list ::pysmtpd::Setting $name]
 }
 proc ::pysmtpd::Setting {name variable item operation} {
     Changed

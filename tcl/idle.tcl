@@ -33,9 +33,18 @@ proc ::pysmtpd::Listen {number channel} {
     }
     set heard($number) [clock milliseconds]
     if {$alarm eq ""} {
-        # tclint-disable-next-line command-args
-        set alarm [after [expr {int($idle * 1000)}] ::pysmtpd::Sweep]
+        SetAlarm [expr {int($idle * 1000)}]
     }
+}
+
+# ::pysmtpd::SetAlarm --
+#
+#   Look for silent clients in so many milliseconds.
+#
+proc ::pysmtpd::SetAlarm {milliseconds} {
+    variable alarm
+    # tclint-disable-next-line command-args
+    set alarm [after $milliseconds ::pysmtpd::Sweep]
 }
 
 # ::pysmtpd::SetIdle --
@@ -58,8 +67,7 @@ proc ::pysmtpd::SetIdle {seconds} {
         foreach number [array names channels] {
             set heard($number) $now
         }
-        # tclint-disable-next-line command-args
-        set alarm [after [expr {int($idle * 1000)}] ::pysmtpd::Sweep]
+        SetAlarm [expr {int($idle * 1000)}]
     }
 }
 
@@ -91,8 +99,7 @@ proc ::pysmtpd::Sweep {} {
         }
     }
     if {[array size heard]} {
-        # tclint-disable-next-line command-args
-        set alarm [after $next ::pysmtpd::Sweep]
+        SetAlarm $next
     }
     foreach number $silent {
         link::expire $number
