@@ -72,14 +72,14 @@ class Chunk:
         session.reply(session.config.replies.chunk_ok, size=str(self._size))
 
 
-def bdat(session: Session, line: str) -> None:
-    """Handle a BDAT command: the chunk follows it."""
+def bdat(session: Session, line: str, refusal: bytes = b"") -> None:
+    """Handle a BDAT command: the chunk follows it. With a ``refusal``, a welcome one gets that for a reply."""
     match = _BDAT.match(line)
     if match is None:  # nobody knows how much follows
         session.syntax_error(line, "BDAT")
         return
     size = int(match[1])
-    refusal = _refusal(session, size)
+    refusal = _refusal(session, size) or refusal
     if not refusal and not session.seen & CHUNKED:
         session.begin_message()
     chunk = Chunk(size, last=bool(match[2]), refusal=refusal)
@@ -92,6 +92,10 @@ def bdat(session: Session, line: str) -> None:
 def _refusal(session: Session, size: int) -> bytes:
     """Return the reply when a chunk is not welcome."""
     replies = session.config.replies
+    if session.access == "denied":
+        return replies.bad_sequence
+    if session.config.tls_required and not session.secure:
+        return replies.tls_required
     if not session.seen & SENDER:
         return replies.no_sender
     if not session.seen & RECIPIENT:

@@ -175,7 +175,17 @@ class FaultySession(Session):
         if fault is None:
             super()._command(line)
         else:
-            self._suffer(fault, partial(super()._command, line), self.fail)
+            refuse = partial(self._refuse_chunk, line) if verb == "BDAT" else self.fail
+            self._suffer(fault, partial(super()._command, line), refuse)
+
+    def _refuse_chunk(self, line: str, reply: bytes) -> None:
+        """Refuse a chunk, and read it first: its octets are no commands (RFC 3030, 2). A 421 is the end anyway."""
+        from pysmtpd.core.chunks import bdat
+
+        if reply.startswith(b"421"):
+            self.fail(reply)
+        else:
+            bdat(self, line, reply)
 
     def _in_turn(self, verb: str) -> bool:
         """Tell whether a command of this verb can be expected: no fault hides what the client does wrong itself."""

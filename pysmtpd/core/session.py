@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _VERB_ENDS: Final = ("", " ")
 
+#: What is handled though the host was refused: a chunk must be read to be refused (RFC 3030, 2).
+_TAKEN_WHEN_DENIED: Final = ("QUIT", "BDAT")
+
 #: Fewer octets than these are not worth a look at whether they can be taken in one step.
 _SHORTEST_ENVELOPE: Final = 40
 #: What leads commands that may be taken in one step.
@@ -584,8 +587,11 @@ class Session:
         """Refuse a line over the limit; what it begins with is enough to tell another protocol's request."""
         if self.prelude is Session._first_line and grammar.HTTP_METHOD.match(line):
             self._not_smtp()
-        else:
-            self.fail(self.config.replies.line_too_long)
+            return
+        if self.confidential:  # it was a response: the exchange is over (RFC 4954, 4)
+            self.confidential = False
+            self.prelude = None
+        self.fail(self.config.replies.line_too_long)
 
     def _command(self, line: str) -> None:
         """Handle one command line."""
@@ -608,7 +614,7 @@ class Session:
             self.fail(config.replies.unknown_command)
         elif rules is None:
             self._scripted_command(verb, line)
-        elif self._denied and verb != "QUIT":
+        elif self._denied and verb not in _TAKEN_WHEN_DENIED:
             self.fail(config.replies.bad_sequence)
         elif not rules or self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
