@@ -12,7 +12,7 @@ from pysmtpd.core.sequence import CHUNKED, RECIPIENT, SENDER
 from pysmtpd.core.session import Session
 
 # RFC 3030, 2: bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF; chunk-size = 1*DIGIT; end-marker = "LAST"
-_BDAT: Final = Pattern(r"BDAT +([0-9]{1,20})( +LAST)? *\Z", re.IGNORECASE)
+_BDAT: Final = Pattern(r"BDAT +([0-9]{1,20})( +LAST)?[ \t]*\Z", re.IGNORECASE)
 
 
 class Chunks:

@@ -777,7 +777,7 @@ class Session:
         config = self.config
         if config.log_threshold == 0:
             self.debug(f"{line} on {self.name}")
-        if len(line) > len("STARTTLS"):
+        if len(line if config.profile.stock_replies else line.rstrip(" \t")) > len("STARTTLS"):
             self.fail(config.replies.no_parameters)
         elif config.tls is None:
             self.fail(config.replies.tls_unavailable)
@@ -939,13 +939,21 @@ class Session:
             self.syntax_error(line, verb)
             return None
         path, options = split_path(match[1])
+        parameters = self._parameters(verb, options)
+        if parameters is None:
+            return None
+        in_force = parameters if verb == "MAIL" else self.parameters
+        if "SMTPUTF8" in in_force and not path.isascii():
+            international = self._international(path, in_force)
+            if international is None:
+                return None
+            path = international
         box = parse_path(path)
         if box.error and not (path == "<>" and verb == "MAIL"):
             self.debug(f"{verb} failed {box.error}")
             self.fail(self.config.replies.syntax_error)
             return None
-        parameters = self._parameters(verb, options)
-        return (path, box.address(self.config.hostname), box.local, options, parameters) if parameters is not None else None
+        return path, box.address(self.config.hostname), box.local, options, parameters
 
     def _parameters(self, verb: str, options: str) -> Mapping[str, str] | None:
         """Return the parameters that follow a path; None, replied, where something is wrong with them."""
@@ -1121,7 +1129,7 @@ class Session:
             self.fail(free_reply(unknown[:3], unknown[4:]))
             return
         for text in lines:
-            self.out.append(wire(f"214-{text}"))
+            self.reply(replies.help_line, line=text)
         self.out.append(replies.help_end)
 
     def _quit(self, _line: str) -> None:

@@ -175,7 +175,17 @@ def test_what_cannot_go_wrong(options, message):
 
 @pytest.mark.parametrize(
     ("line", "address"),
-    [("RCPT TO:<a@b> X=1", "a@b"), ('rcpt to: <"a>b"@c>', '"a>b"@c'), ("MAIL FROM:<>", ""), ("RCPT TO:a", "")],
+    [
+        ("RCPT TO:<a@b> X=1", "a@b"),
+        ('rcpt to: <"a>b"@c>', '"a>b"@c'),
+        ("MAIL FROM:<>", ""),
+        ("RCPT TO:a", ""),
+        ("MAIL FROM:<a@b> AUTH=<>", "a@b"),
+        ("RCPT TO:<@x,@y:a@b> ORCPT=rfc822;<c@d>", "a@b"),
+        ('RCPT TO:<"@x:y"@z>', '"@x:y"@z'),
+        ("RCPT TO:<\xc3\xa0@b>", "à@b"),
+        ("RCPT TO:<\xe0@b>", "\xe0@b"),
+    ],
 )
 def test_addresses_in_commands(line, address):
     assert address_in(line) == address
