@@ -1102,9 +1102,12 @@ class Session:
 
         vrfy(self, line)
 
-    def _expn(self, _line: str) -> None:
+    def _expn(self, line: str) -> None:
         """EXPN: RFC 5321, 4.1.1.7. There are no mailing lists here."""
-        self.out.append(self.config.replies.cannot_expand)
+        if line[len("EXPN") :].strip(" \t"):
+            self.out.append(self.config.replies.cannot_expand)
+        else:
+            self.syntax_error(line, "EXPN")
 
     def _rset(self, _line: str) -> None:
         """RSET: RFC 5321, 4.1.1.5."""
