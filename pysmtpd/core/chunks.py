@@ -15,6 +15,10 @@ from pysmtpd.core.session import Session
 _BDAT: Final = Pattern(r"BDAT +([0-9]{1,20})( +LAST)?[ \t]*\Z", re.IGNORECASE)
 
 
+#: A piece of fewer octets is made one with what follows it: an object for each tiny chunk would take twenty times what is in it.
+_SHORT: Final = 1_024
+
+
 class Chunks:
     """The chunks of one message so far."""
 
@@ -23,6 +27,16 @@ class Chunks:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0  #: octets in them
+
+    def add(self, parts: list[bytes]) -> None:
+        """Add a chunk, in the parts that it came in."""
+        kept = self.parts
+        for part in parts:
+            if kept and len(kept[-1]) < _SHORT:
+                kept[-1] += part
+            else:
+                kept.append(part)
+            self.size += len(part)
 
 
 class Chunk:
@@ -60,8 +74,7 @@ class Chunk:
             session.reset()  # what is sent of this message from now on is out of sequence
             return
         chunks = session.chunks = session.chunks or Chunks()
-        chunks.parts += self._parts
-        chunks.size += self._size
+        chunks.add(self._parts)
         if self._last:
             session.chunks = None
             session.seen &= ~CHUNKED

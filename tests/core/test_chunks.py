@@ -49,6 +49,14 @@ def test_a_body_without_a_last_line_end_loses_nothing_as_lines():
     assert session.of_type(Deliver)[0].content.lines()[-2:] == ["a", "bcd"]
 
 
+def test_tiny_chunks_are_not_kept_one_by_one():
+    session = opened()
+    session.feed(b"BDAT 2\r\nxy" * 10_000 + b"BDAT 2\r\nz\n")
+    assert len(session.session.chunks.parts) < 50
+    session.feed(b"BDAT 0 LAST\r\n")
+    assert contents(session) == [b"xy" * 10_000 + b"z\n"]
+
+
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=6), st.integers(1, 50))
 def test_however_it_is_cut_the_message_is_the_same(chunks, piece):
     last = len(chunks) - 1
