@@ -16,7 +16,7 @@ from pysmtpd.core.mechanisms import DIALOGS, Attempt, Server
 from pysmtpd.core.session import Session
 
 # RFC 4954, 4: AUTH mechanism [initial-response]; RFC 4422, 3.1: sasl-mech = 1*20mech-char
-_AUTH: Final = Pattern(r"AUTH +([A-Za-z0-9_-]{1,20})(?: +(\S+))? *\Z", re.IGNORECASE)
+_AUTH: Final = Pattern(r"AUTH +([A-Za-z0-9_-]{1,20})(?: +(\S+))?[ \t]*\Z", re.IGNORECASE)
 # RFC 4954, 8: base64, strictly
 _BASE64: Final = Pattern(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z")
 

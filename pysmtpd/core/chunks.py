@@ -12,7 +12,11 @@ from pysmtpd.core.sequence import CHUNKED, RECIPIENT, SENDER
 from pysmtpd.core.session import Session
 
 # RFC 3030, 2: bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF; chunk-size = 1*DIGIT; end-marker = "LAST"
-_BDAT: Final = Pattern(r"BDAT +([0-9]{1,20})( +LAST)? *\Z", re.IGNORECASE)
+_BDAT: Final = Pattern(r"BDAT +([0-9]{1,20})( +LAST)?[ \t]*\Z", re.IGNORECASE)
+
+
+#: A piece of fewer octets is made one with what follows it: an object for each tiny chunk would take twenty times what is in it.
+_SHORT: Final = 1_024
 
 
 class Chunks:
@@ -23,6 +27,16 @@ class Chunks:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0  #: octets in them
+
+    def add(self, parts: list[bytes]) -> None:
+        """Add a chunk, in the parts that it came in."""
+        kept = self.parts
+        for part in parts:
+            if kept and len(kept[-1]) < _SHORT:
+                kept[-1] += part
+            else:
+                kept.append(part)
+            self.size += len(part)
 
 
 class Chunk:
@@ -60,8 +74,7 @@ class Chunk:
             session.reset()  # what is sent of this message from now on is out of sequence
             return
         chunks = session.chunks = session.chunks or Chunks()
-        chunks.parts += self._parts
-        chunks.size += self._size
+        chunks.add(self._parts)
         if self._last:
             session.chunks = None
             session.seen &= ~CHUNKED
@@ -72,14 +85,14 @@ class Chunk:
         session.reply(session.config.replies.chunk_ok, size=str(self._size))
 
 
-def bdat(session: Session, line: str) -> None:
-    """Handle a BDAT command: the chunk follows it."""
+def bdat(session: Session, line: str, refusal: bytes = b"") -> None:
+    """Handle a BDAT command: the chunk follows it. With a ``refusal``, a welcome one gets that for a reply."""
     match = _BDAT.match(line)
     if match is None:  # nobody knows how much follows
         session.syntax_error(line, "BDAT")
         return
     size = int(match[1])
-    refusal = _refusal(session, size)
+    refusal = _refusal(session, size) or refusal
     if not refusal and not session.seen & CHUNKED:
         session.begin_message()
     chunk = Chunk(size, last=bool(match[2]), refusal=refusal)
@@ -92,6 +105,10 @@ def bdat(session: Session, line: str) -> None:
 def _refusal(session: Session, size: int) -> bytes:
     """Return the reply when a chunk is not welcome."""
     replies = session.config.replies
+    if session.access == "denied":
+        return replies.bad_sequence
+    if session.config.tls_required and not session.secure:
+        return replies.tls_required
     if not session.seen & SENDER:
         return replies.no_sender
     if not session.seen & RECIPIENT:

@@ -117,6 +117,9 @@ class CrlfBody(Body):
     """A body that only ``CRLF . CRLF`` ends (RFC 5321, 4.1.1.4). It is odd when a line begins with a dot.
 
     Chunks are kept as they come. When the end comes in two of them, what is its own in the first one goes in the end.
+
+    The dots that are going to be taken off do not count towards the limit (RFC 1870, 3). A line with one has four octets at
+    least, so a third more than the limit is kept at most.
     """
 
     newline = b"\r\n"
@@ -159,7 +162,10 @@ class CrlfBody(Body):
             before = len(self._tail)
             found = seam.find(b"\r\n.\r\n")
             if 0 <= found < before:
+                if found + 2 < before:  # the closing dot was taken for one too many
+                    self._size += 1
                 return start + found + 2 - before
+            self._size -= seam.count(b"\r\n.", before - 2, before + 2)  # the others are in one chunk, and counted with that
             if found < 0:
                 self._odd = True
         return None
@@ -167,8 +173,10 @@ class CrlfBody(Body):
     def _among_dots(self, data: bytes, start: int) -> int | None:
         """Return where the closing line begins in a chunk with other lines that begin with a dot."""
         found = data.find(b"\r\n.\r\n", start)
-        if found < 0 or data.find(b"\r\n.", start) < found:
+        dots = data.count(b"\r\n.", start, found if found >= 0 else len(data))
+        if dots:
             self._odd = True
+            self._size -= dots
         return found + 2 if found >= 0 else None
 
     def _as_sent(self, *, ended: bool) -> bytes:

@@ -8,11 +8,15 @@ from functools import partial
 from re import Pattern
 from typing import Final, TypeAlias
 
+from pysmtpd.core import grammar
 from pysmtpd.core.events import Pause
 from pysmtpd.core.session import BEFORE_COMMANDS, Session
 
 #: What an address is asked to be: itself, or a pattern that is found in it.
 Asked: TypeAlias = str | Pattern[str]
+
+#: The address in a path, behind its route (RFC 5321, 4.1.2). In a quoted local part, a bracket is one like any other.
+_PATH: Final = grammar.Pattern(r'<(?:@[^<>:]*:)?((?:"(?:[^"\\]|\\.)*"|[^">])*)>')
 
 #: Stages that are no verbs.
 CONNECT: Final = "CONNECT"
@@ -139,9 +143,14 @@ class Faults:
 
 
 def address_in(line: str) -> str:
-    """Return the address between the brackets of a MAIL or RCPT command; nothing where there are none."""
-    start, end = line.find("<"), line.rfind(">")
-    return line[start + 1 : end] if start >= 0 else ""
+    """Return the address in the path of a MAIL or RCPT command, without its route, as text; nothing where there is none."""
+    start = line.find("<")
+    match = _PATH.match(line, start) if start >= 0 else None
+    address = match[1] if match else ""
+    try:
+        return address.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return address
 
 
 class FaultySession(Session):
@@ -175,7 +184,17 @@ class FaultySession(Session):
         if fault is None:
             super()._command(line)
         else:
-            self._suffer(fault, partial(super()._command, line), self.fail)
+            refuse = partial(self._refuse_chunk, line) if verb == "BDAT" else self.fail
+            self._suffer(fault, partial(super()._command, line), refuse)
+
+    def _refuse_chunk(self, line: str, reply: bytes) -> None:
+        """Refuse a chunk, and read it first: its octets are no commands (RFC 3030, 2). A 421 is the end anyway."""
+        from pysmtpd.core.chunks import bdat
+
+        if reply.startswith(b"421"):
+            self.fail(reply)
+        else:
+            bdat(self, line, reply)
 
     def _in_turn(self, verb: str) -> bool:
         """Tell whether a command of this verb can be expected: no fault hides what the client does wrong itself."""

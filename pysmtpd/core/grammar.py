@@ -92,8 +92,8 @@ _DOMAIN: Final = (
     r"|\[[\x21-\x5a\x5e-\x7e]+\])"
 )
 _ROUTE: Final = rf"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"
-# esmtp-value = 1*(%d33-60 / %d62-126); RFC 6531, 3.3, adds UTF-8.
-_PARAMETERS: Final = r"((?: +[A-Za-z0-9][A-Za-z0-9-]*(?:=[\x21-\x3c\x3e-\x7e\x80-\xff]+)?)*) *"
+# esmtp-value = 1*(%d33-60 / %d62-126); RFC 6531, 3.3, adds UTF-8. RFC 5321, 4.1.1: trailing white space is tolerated.
+_PARAMETERS: Final = r"((?: +[A-Za-z0-9][A-Za-z0-9-]*(?:=[\x21-\x3c\x3e-\x7e\x80-\xff]+)?)*)[ \t]*"
 
 # RFC 5321, 4.1.1.2: mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF. Space after the colon is tolerated.
 MAIL: Final = Pattern(rf"MAIL FROM: ?<(?:{_ROUTE}({_LOCAL}@{_DOMAIN})|)>{_PARAMETERS}\Z", re.IGNORECASE)

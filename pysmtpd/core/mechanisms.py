@@ -21,7 +21,7 @@ _ITERATIONS: Final = 4096
 # RFC 7628, 3.1; the older form of XOAUTH2 is the same without the header of RFC 5801 in front.
 _BEARER: Final = Pattern(r"Bearer +([!-~]+)\Z", re.IGNORECASE)
 # RFC 5802, 7: client-first-message = gs2-header client-first-message-bare
-_SCRAM_FIRST: Final = Pattern(r"(?:[ny]),(?:a=([^,]+))?,(n=([^,]+),r=([!-+\x2d-~]+)(?:,.*)?)\Z")
+_SCRAM_FIRST: Final = Pattern(r"([ny],(?:a=([^,]+))?,)(n=([^,]+),r=([!-+\x2d-~]+)(?:,.*)?)\Z")
 _SCRAM_FINAL: Final = Pattern(r"(c=([A-Za-z0-9+/=]+),r=([!-+\x2d-~]+)(?:,.*)?),p=([A-Za-z0-9+/=]+)\Z")
 
 
@@ -85,13 +85,13 @@ def _scram_sha_256(server: Server) -> Dialog:
     first = _SCRAM_FIRST.match(_text((yield b"")))
     if first is None:
         raise ValueError("no client-first-message")
-    identity, bare, name, client_nonce = first.groups("")
+    header, identity, bare, name, client_nonce = first.groups("")
     username = name.replace("=2C", ",").replace("=3D", "=")
     nonce = client_nonce + server.nonce()
     salt = server.nonce().encode("ascii")
     server_first = f"r={nonce},s={_base64(salt)},i={_ITERATIONS}"
     final = _SCRAM_FINAL.match(_text((yield server_first.encode("ascii"))))
-    if final is None or final[3] != nonce or binascii.a2b_base64(final[2])[:1] not in (b"n", b"y"):
+    if final is None or final[3] != nonce or binascii.a2b_base64(final[2]) != header.encode("utf-8"):
         raise ValueError("no client-final-message")
     known = server.users.get(username)
     salted = hashlib.pbkdf2_hmac("sha256", (known or "").encode("utf-8"), salt, _ITERATIONS)

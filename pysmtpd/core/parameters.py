@@ -82,8 +82,17 @@ def _orcpt(_config: "Config", value: str) -> str:
     match = _ORCPT.match(value)
     if match is None or len(value) > _MAX_ORCPT:
         return "bad_parameter"
-    pattern = _UTF_8_ADDRESS if match[1].lower() == "utf-8" else _XTEXT
-    return "" if pattern.match(match[2]) else "bad_parameter"
+    if match[1].lower() == "utf-8":
+        return "" if _UTF_8_ADDRESS.match(match[2]) and _is_utf_8(match[2]) else "bad_parameter"
+    return "" if _XTEXT.match(match[2]) else "bad_parameter"
+
+
+def _is_utf_8(octets: str) -> bool:
+    try:
+        octets.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _auth(_config: "Config", value: str) -> str:

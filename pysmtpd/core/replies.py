@@ -5,6 +5,8 @@ Placeholders in braces are filled when the reply is made; texts that have none a
 
 import re
 
+#: An enhanced status code that leads a text (RFC 2034, 4).
+_STATUS_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3} ", re.ASCII)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 #: What a terminal obeys, or breaks a line at, or writes backwards from; and halves of characters, which nothing can write.
 _HARMFUL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -50,16 +52,20 @@ def free_reply(code: str, text: str) -> bytes:
     """Return a well-formed reply from a text that may hold anything.
 
     Line breaks in ``text`` become continuation lines (RFC 5321, 4.2.1), and so does what is too long for one line; other control
-    characters are dropped; DEL is a question mark, as in the stock package.
+    characters are dropped; DEL is a question mark, as in the stock package. An enhanced status code at the beginning leads each
+    line (RFC 2034, 4).
     """
     lines = [_ASCII_CONTROL.sub("", line).replace("\x7f", "?") for line in _LINE_BREAK.split(text)]
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
-    room = _LONGEST_LINE - len(code) - len(" \r\n")
+    status = match[0] if (match := _STATUS_CODE.match(lines[0])) else ""
+    if status:
+        lines = [line.removeprefix(status) for line in lines]
+    room = _LONGEST_LINE - len(code) - len(status) - len(" \r\n")
     if any(len(line) > room for line in lines):
         lines = [line[start : start + room] for line in lines for start in range(0, len(line) or 1, room)]
     last = len(lines) - 1
-    return b"".join(wire(f"{code}{'-' if index < last else ' '}{line}") for index, line in enumerate(lines))
+    return b"".join(wire(f"{code}{'-' if index < last else ' '}{status}{line}") for index, line in enumerate(lines))
 
 
 class LastReply:
@@ -96,6 +102,7 @@ class Replies:
     delivered = wire("250 %b Message accepted for delivery")
     delivered_to = "250 {recipient} {id} Message accepted for delivery"
     goodbye = "221 {server} Service closing transmission channel"
+    help_line = "214-{line}"
     help_end = wire("214 End of HELP")
     help_unknown = '504 HELP topic "{topic}" unknown.'
     host_refused = "Access denied: {text}"
@@ -158,6 +165,7 @@ class StandardReplies(Replies):
     delivered = wire("250 2.0.0 %b Message accepted for delivery")
     delivered_to = "250 2.1.5 {recipient} {id} Message accepted for delivery"
     goodbye = "221 2.0.0 {server} Service closing transmission channel"
+    help_line = "214-2.0.0 {line}"
     help_end = wire("214 2.0.0 End of HELP")
     help_unknown = '504 5.5.1 HELP topic "{topic}" unknown'
     host_refused = "5.7.1 Access denied: {text}"
@@ -213,7 +221,7 @@ STANDARD = StandardReplies()
 def without_status_codes() -> Replies:
     """Return our replies without the enhanced status codes (RFC 2034): for clients that are to do without."""
     # A status code stands first where the reply code is put before it later.
-    code = re.compile(r"^(\d\d\d |)\d\.\d+\.\d+ ")
+    code = re.compile(r"^(\d\d\d[ -]|)\d\.\d+\.\d+ ")
     plain = StandardReplies()
     for name, text in vars(StandardReplies).items():
         if isinstance(text, bytes):

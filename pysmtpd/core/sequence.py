@@ -54,8 +54,8 @@ SEQUENCE: Final[dict[str, tuple[Rule, ...]]] = {
     ),
 }
 
-#: Where TLS is required, these are taken without it all the same (RFC 3207, 4, and what does no harm).
-IN_THE_CLEAR: Final = frozenset({"HELO", "EHLO", "LHLO", "RSET", "NOOP", "QUIT", "HELP", "STARTTLS"})
+#: Where TLS is required, these are taken without it all the same (RFC 3207, 4, and what does no harm). A chunk is read first.
+IN_THE_CLEAR: Final = frozenset({"HELO", "EHLO", "LHLO", "RSET", "NOOP", "QUIT", "HELP", "STARTTLS", "BDAT"})
 _TLS_FIRST: Final = Rule(ENCRYPTED, True, "tls_required")
 
 

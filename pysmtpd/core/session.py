@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _VERB_ENDS: Final = ("", " ")
 
+#: What is handled though the host was refused: a chunk must be read to be refused (RFC 3030, 2).
+_TAKEN_WHEN_DENIED: Final = ("QUIT", "BDAT")
+
 #: Fewer octets than these are not worth a look at whether they can be taken in one step.
 _SHORTEST_ENVELOPE: Final = 40
 #: What leads commands that may be taken in one step.
@@ -584,8 +587,11 @@ class Session:
         """Refuse a line over the limit; what it begins with is enough to tell another protocol's request."""
         if self.prelude is Session._first_line and grammar.HTTP_METHOD.match(line):
             self._not_smtp()
-        else:
-            self.fail(self.config.replies.line_too_long)
+            return
+        if self.confidential:  # it was a response: the exchange is over (RFC 4954, 4)
+            self.confidential = False
+            self.prelude = None
+        self.fail(self.config.replies.line_too_long)
 
     def _command(self, line: str) -> None:
         """Handle one command line."""
@@ -608,7 +614,7 @@ class Session:
             self.fail(config.replies.unknown_command)
         elif rules is None:
             self._scripted_command(verb, line)
-        elif self._denied and verb != "QUIT":
+        elif self._denied and verb not in _TAKEN_WHEN_DENIED:
             self.fail(config.replies.bad_sequence)
         elif not rules or self._in_sequence(verb, rules):
             _HANDLERS[verb](self, line)
@@ -771,7 +777,7 @@ class Session:
         config = self.config
         if config.log_threshold == 0:
             self.debug(f"{line} on {self.name}")
-        if len(line) > len("STARTTLS"):
+        if len(line if config.profile.stock_replies else line.rstrip(" \t")) > len("STARTTLS"):
             self.fail(config.replies.no_parameters)
         elif config.tls is None:
             self.fail(config.replies.tls_unavailable)
@@ -933,13 +939,21 @@ class Session:
             self.syntax_error(line, verb)
             return None
         path, options = split_path(match[1])
+        parameters = self._parameters(verb, options)
+        if parameters is None:
+            return None
+        in_force = parameters if verb == "MAIL" else self.parameters
+        if "SMTPUTF8" in in_force and not path.isascii():
+            international = self._international(path, in_force)
+            if international is None:
+                return None
+            path = international
         box = parse_path(path)
         if box.error and not (path == "<>" and verb == "MAIL"):
             self.debug(f"{verb} failed {box.error}")
             self.fail(self.config.replies.syntax_error)
             return None
-        parameters = self._parameters(verb, options)
-        return (path, box.address(self.config.hostname), box.local, options, parameters) if parameters is not None else None
+        return path, box.address(self.config.hostname), box.local, options, parameters
 
     def _parameters(self, verb: str, options: str) -> Mapping[str, str] | None:
         """Return the parameters that follow a path; None, replied, where something is wrong with them."""
@@ -1088,9 +1102,12 @@ class Session:
 
         vrfy(self, line)
 
-    def _expn(self, _line: str) -> None:
+    def _expn(self, line: str) -> None:
         """EXPN: RFC 5321, 4.1.1.7. There are no mailing lists here."""
-        self.out.append(self.config.replies.cannot_expand)
+        if line[len("EXPN") :].strip(" \t"):
+            self.out.append(self.config.replies.cannot_expand)
+        else:
+            self.syntax_error(line, "EXPN")
 
     def _rset(self, _line: str) -> None:
         """RSET: RFC 5321, 4.1.1.5."""
@@ -1115,7 +1132,7 @@ class Session:
             self.fail(free_reply(unknown[:3], unknown[4:]))
             return
         for text in lines:
-            self.out.append(wire(f"214-{text}"))
+            self.reply(replies.help_line, line=text)
         self.out.append(replies.help_end)
 
     def _quit(self, _line: str) -> None:

@@ -101,6 +101,15 @@ def test_what_cannot_be_decoded_is_501(response):
     assert codes(session.said(b"AUTH PLAIN\r\n" + response + b"\r\nNOOP\r\n")) == [334, 501, 250]
 
 
+def test_a_response_over_the_line_limit_ends_the_exchange():
+    """RFC 4954, 4: 500 5.5.6; what comes then is a command again."""
+    session = driver(line_limit=600)
+    assert session.code(b"AUTH LOGIN") == 334
+    assert session.said(b"A" * 700 + b"\r\n") == b"500 5.5.6 Line too long\r\n"
+    assert session.code(b"NOOP") == 250
+    assert not session.session.confidential
+
+
 def test_an_equal_sign_is_an_empty_initial_response():
     """RFC 4954, 4."""
     assert driver().code(b"AUTH PLAIN =") == 501

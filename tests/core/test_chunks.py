@@ -5,7 +5,7 @@ from engine import Driver, codes, config, play
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysmtpd.core import Deliver
+from pysmtpd.core import Deliver, Refuse
 
 OPEN = b"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"
 
@@ -49,6 +49,14 @@ def test_a_body_without_a_last_line_end_loses_nothing_as_lines():
     assert session.of_type(Deliver)[0].content.lines()[-2:] == ["a", "bcd"]
 
 
+def test_tiny_chunks_are_not_kept_one_by_one():
+    session = opened()
+    session.feed(b"BDAT 2\r\nxy" * 10_000 + b"BDAT 2\r\nz\n")
+    assert len(session.session.chunks.parts) < 50
+    session.feed(b"BDAT 0 LAST\r\n")
+    assert contents(session) == [b"xy" * 10_000 + b"z\n"]
+
+
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=6), st.integers(1, 50))
 def test_however_it_is_cut_the_message_is_the_same(chunks, piece):
     last = len(chunks) - 1
@@ -76,6 +84,20 @@ def test_a_chunk_out_of_sequence_is_read_and_refused(before, wanted):
     assert codes(session.said(b"BDAT 6 LAST\r\nQUIT\r\n")) == wanted
     assert not contents(session)
     assert not session.closed
+
+
+def test_where_tls_is_required_a_chunk_in_the_clear_is_read_and_refused():
+    """RFC 3030, 2, and RFC 3207, 4."""
+    settings = config()
+    settings.use_tls(None, required=True, offered=True)
+    session = Driver(settings)
+    assert codes(session.said(b"EHLO x\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")) == [250, 530, 250]
+
+
+def test_from_a_host_that_was_refused_a_chunk_is_read_and_refused():
+    session = Driver(config(ask=("host",)), lambda _question: Refuse("no"))
+    assert codes(session.said(b"EHLO x\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")) == [503, 503, 503]
+    assert codes(session.said(b"QUIT\r\n")) == [221]
 
 
 def test_the_chunks_behind_a_refused_one_are_refused_too():

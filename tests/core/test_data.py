@@ -98,6 +98,25 @@ def test_a_body_is_what_its_lines_are_one_by_one(stream, size):
     assert lines is None or b"".join(body.take()) == b"".join((line[1:] if line[:2] == b".." else line) + b"\n" for line in lines)
 
 
+@settings(max_examples=400)
+@given(stream=st.text("\r\n.x", max_size=40).map(str.encode), size=chunk_sizes, room=st.integers(-2, 2))
+def test_the_dots_that_stuffing_added_do_not_count(stream, size, room):
+    """RFC 1870, 3."""
+    lines = lines_one_by_one(stream + b"\r\n.\r\n", rb"\r\n")
+    message = b"".join(line.removeprefix(b".") + b"\r\n" for line in lines)
+    body = CrlfBody(len(message) + room)
+    assert collect(body, stream + b"\r\n.\r\n", size) >= 0
+    assert body.oversize is (room < 0)
+
+
+def test_of_dots_that_do_not_count_a_third_more_than_the_limit_is_kept():
+    body = CrlfBody(3000)
+    for _ in range(5000):
+        assert body.feed(b"..\r\n", 0) == -1
+        assert len(body._as_sent(ended=False)) <= 4010
+    assert body.oversize
+
+
 @pytest.mark.parametrize("kind", [CrlfBody, AnyNewlineBody])
 def test_over_the_limit_nothing_is_kept_and_the_end_is_found(kind):
     body = kind(1000)

@@ -71,6 +71,15 @@ def test_after_data_conditions_mean_the_transaction():
     assert mail(driver, b"e@d.example", b"c@d.example") == [250, 250, 250, 354, 452]
 
 
+@pytest.mark.parametrize(("reply", "replies"), [(REFUSAL, [452, 503, 250]), (b"421 4.3.2 away\r\n", [421]), (b"", [])])
+def test_a_chunk_that_is_refused_is_read_all_the_same(reply, replies):
+    """RFC 3030, 2: its octets are no commands."""
+    driver = session(fault("BDAT", reply=reply))
+    driver.said(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n")
+    assert codes(driver.said(b"BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")) == replies
+    assert driver.closed is (reply != REFUSAL)
+
+
 def test_lmtp_has_a_reply_for_each_recipient_after_the_data():
     driver = session(fault("MESSAGE"))
     driver.session.config.choose({"lmtp": True})
@@ -166,7 +175,17 @@ def test_what_cannot_go_wrong(options, message):
 
 @pytest.mark.parametrize(
     ("line", "address"),
-    [("RCPT TO:<a@b> X=1", "a@b"), ('rcpt to: <"a>b"@c>', '"a>b"@c'), ("MAIL FROM:<>", ""), ("RCPT TO:a", "")],
+    [
+        ("RCPT TO:<a@b> X=1", "a@b"),
+        ('rcpt to: <"a>b"@c>', '"a>b"@c'),
+        ("MAIL FROM:<>", ""),
+        ("RCPT TO:a", ""),
+        ("MAIL FROM:<a@b> AUTH=<>", "a@b"),
+        ("RCPT TO:<@x,@y:a@b> ORCPT=rfc822;<c@d>", "a@b"),
+        ('RCPT TO:<"@x:y"@z>', '"@x:y"@z'),
+        ("RCPT TO:<\xc3\xa0@b>", "à@b"),
+        ("RCPT TO:<\xe0@b>", "\xe0@b"),
+    ],
 )
 def test_addresses_in_commands(line, address):
     assert address_in(line) == address

@@ -116,6 +116,14 @@ def test_another_nonce_in_the_last_message_of_scram_is_refused():
     assert is_unreadable("SCRAM-SHA-256", FIRST, final.replace(b"r=rOpr", b"r=xOpr"), nonces=SCRAM_NONCES)
 
 
+@pytest.mark.parametrize("header", [b"eSws", b"bg==", b"bixhPXVzZXIs"])  # "y,,", "n", "n,a=user,"
+def test_another_header_in_the_last_message_of_scram_is_refused(header):
+    """RFC 5802, 5.1: it is that of the first one."""
+    challenges, _ = play("SCRAM-SHA-256", FIRST, nonces=SCRAM_NONCES)
+    final, _ = scram_final(FIRST, challenges[1], b"pencil", header)
+    assert is_unreadable("SCRAM-SHA-256", FIRST, final, nonces=SCRAM_NONCES)
+
+
 def test_commas_and_equal_signs_in_a_user_name_of_scram():
     """RFC 5802, 5.1."""
     first = b"n,,n=an=2Cn=3Da,r=x"

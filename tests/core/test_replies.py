@@ -32,6 +32,8 @@ def test_any_text_makes_one_line_of_a_log(text):
         ("\n", b"451 \r\n"),
         ("caf\xe9 \u20ac", b"451 caf? ?\r\n"),
         ("\x1b[1mbold\x7f\0", b"451 [1mbold?\r\n"),
+        ("4.2.2 a\nb\n4.2.2 c", b"451-4.2.2 a\r\n451-4.2.2 b\r\n451 4.2.2 c\r\n"),  # RFC 2034, 4
+        ("4.2 a\nb", b"451-4.2 a\r\n451 b\r\n"),
     ],
 )
 def test_line_breaks_become_continuation_lines(text, reply):
@@ -50,6 +52,13 @@ def test_what_is_too_long_for_a_line_goes_on_in_the_next(text):
     assert max(map(len, reply.splitlines(keepends=True))) <= 512
     said = b"".join(line[4:] for line in reply.split(b"\r\n"))
     assert said.rstrip() == text.replace("\n", "").replace("\u20ac", "?").encode().rstrip()
+
+
+def test_what_goes_on_in_the_next_line_has_the_status_code_again():
+    """RFC 2034, 4."""
+    replies = free_reply("554", "5.7.1 " + "x" * 1000).splitlines(keepends=True)
+    assert [reply[:10] for reply in replies] == [b"554-5.7.1 ", b"554 5.7.1 "]
+    assert max(map(len, replies)) <= 512
 
 
 def test_a_path_too_long_to_be_named_is_cut():

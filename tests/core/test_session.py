@@ -666,15 +666,32 @@ def test_lmtp_names_recipients_without_what_they_may_hold():
     assert b'\r\n250 <"\\x07\\x08"@d> ' in said
 
 
+@pytest.mark.parametrize(
+    "command", [b"MAIL FROM:<a@b>", b"MAIL FROM:<a@b> SIZE=3", b"RCPT TO:<c@d>", b"BDAT 0", b"AUTH LOGIN", b"STARTTLS"]
+)
+@pytest.mark.parametrize("blanks", [b" ", b"\t", b" \t "])
+def test_white_space_behind_a_command_is_tolerated(command, blanks):
+    """RFC 5321, 4.1.1."""
+    made = config()
+    made.choose({"auth_users": {"anna": "secret"}})
+    made.use_tls(None, offered=True)
+    replies = []
+    for line in (command, command + blanks):
+        session = Driver(made)
+        session.feed(b"EHLO x\r\n" + b"MAIL FROM:<a@b>\r\n" * command.startswith(b"RCPT"))
+        replies.append(session.said(line + b"\r\n"))
+    assert replies[0] == replies[1]
+
+
 def test_help_names_the_commands_there_are():
     made = config("rfc5321")
-    assert b"214-   HELO EHLO MAIL RCPT DATA RSET NOOP QUIT HELP BDAT VRFY\r\n" in Driver(made).said(b"HELP\r\n")
+    assert b"214-2.0.0    HELO EHLO MAIL RCPT DATA RSET NOOP QUIT HELP BDAT VRFY\r\n" in Driver(made).said(b"HELP\r\n")
     assert Driver(made).code(b"HELP bdat") == 214
     made.choose({"chunking": False})
     assert b"BDAT" not in Driver(made).said(b"HELP\r\n")
     assert Driver(made).code(b"HELP BDAT") == 504
     made.help[""] = ("a text of a script's",)
-    assert Driver(made).said(b"HELP\r\n").endswith(b"214-a text of a script's\r\n214 2.0.0 End of HELP\r\n")
+    assert Driver(made).said(b"HELP\r\n").endswith(b"214-2.0.0 a text of a script's\r\n214 2.0.0 End of HELP\r\n")
 
 
 @PROFILE
@@ -755,6 +772,18 @@ def test_an_address_that_is_not_ascii_needs_smtputf8():
     assert driver.code("RCPT TO:<用户@例子.example>".encode()) == 250
     assert [event.address for event in driver.of_type(CheckSender)] == ["é@b"]
     assert [event.address for event in driver.of_type(CheckRecipient)] == ["用户@例子.example"]
+
+
+def test_smtputf8_holds_where_paths_are_read_loosely_as_well():
+    made = config("tcllib-1.5", ask=EVERYTHING)
+    made.choose({"smtputf8": True, "eightbitmime": True})
+    driver = Driver(made)
+    driver.feed("MAIL FROM:<à@b> SMTPUTF8\r\nRCPT TO:Ü <ü@d>\r\nDATA\r\n.\r\n".encode())
+    (delivery,) = driver.of_type(Deliver)
+    assert (delivery.sender, delivery.recipients) == ("<à@b>", ("<ü@d>",))
+    assert [event.address for event in driver.of_type(CheckSender | CheckRecipient)] == ["à@b", "ü@d"]
+    assert delivery.content.lines()[0].encode("latin-1") == "Return-Path: <à@b>".encode()
+    assert codes(driver.said(b"RSET\r\nMAIL FROM:<\xff@b> SMTPUTF8\r\n")) == [250, 501]
 
 
 def test_smtputf8_holds_for_one_transaction():

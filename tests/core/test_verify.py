@@ -1,5 +1,7 @@
 """VRFY and EXPN (RFC 5321, 3.5)."""
 
+import time
+
 import pytest
 from engine import Driver, codes, config
 
@@ -13,7 +15,9 @@ def said(line, verdict=None, **chosen):
     return driver.said(line + b"\r\n"), driver.of_type(CheckRecipient)
 
 
-@pytest.mark.parametrize("line", [b"VRFY a@b.example", b"VRFY <a@b.example>", b"vrfy a@b.example SMTPUTF8"])
+@pytest.mark.parametrize(
+    "line", [b"VRFY a@b.example", b"VRFY <a@b.example>", b"vrfy a@b.example SMTPUTF8", b"VRFY a@b.example \t"]
+)
 def test_who_validates_recipients_verifies_mailboxes(line):
     assert said(line, Accept()) == (b"250 2.1.5 <a@b.example>\r\n", [CheckRecipient("a@b.example")])
     assert said(line, Refuse("no such user", 550)) == (b"550 no such user\r\n", [CheckRecipient("a@b.example")])
@@ -34,6 +38,19 @@ def test_without_a_validator_nothing_can_be_verified():
 def test_a_name_must_be_given():
     assert codes(said(b"VRFY")[0]) == [501]
     assert codes(said(b"VRFY ")[0]) == [501]
+    assert codes(said(b"EXPN \t", expn=True)[0]) == [501]
+
+
+def test_the_postmaster_is_always_there():
+    """RFC 5321, 4.5.1: whoever validates recipients is not asked at RCPT either."""
+    assert said(b"VRFY postmaster", Refuse()) == (b"250 2.1.5 <postmaster>\r\n", [])
+    assert said(b"VRFY Postmaster@b.example", Refuse()) == (b"250 2.1.5 <Postmaster@b.example>\r\n", [])
+
+
+def test_a_line_of_blanks_takes_no_time():
+    start = time.process_time()
+    assert codes(said(b"VRFY x" + b" " * 100_000 + b"x")[0]) == [252]
+    assert time.process_time() - start < 1  # minutes, where each blank has all behind it looked at
 
 
 def test_each_is_there_only_where_it_is_offered():
