@@ -162,8 +162,11 @@ def _print_tcl_path(options: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         return _fail("tcl-path", str(error))
     location.record_interpreter(folder)
-    sys.stdout.buffer.write(os.fsencode(location.as_tcl_list(folder)) + b"\n")
-    sys.stdout.flush()
+    try:
+        with open(1, "wb", closefd=False) as stream:
+            stream.write(os.fsencode(location.as_tcl_list(folder)) + b"\n")
+    except OSError as error:
+        return _fail("tcl-path", f"standard output: {error.strerror}")
     return 0
 
 

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -128,8 +129,7 @@ class Mbox:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with _appending(self.path):
-            pass
+        _try_to_append(self.path)
 
     def add(self, message: "Message", trace: str) -> None:
         """Keep a message. Raises OSError, also when another program has held its lock for seconds."""
@@ -156,8 +156,7 @@ class JsonLines:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with _appending(self.path):
-            pass
+        _try_to_append(self.path)
 
     def add(self, message: "Message", trace: str) -> None:
         """Keep a message. Raises OSError."""
@@ -233,6 +232,13 @@ def _path_octets(message: "Message", path: str) -> bytes:
 
 
 # Files
+
+
+def _try_to_append(path: Path) -> None:
+    """Raise OSError unless messages can be added to a file. A pipe or a device keeps nothing, and nothing can be taken back."""
+    with _appending(path) as file:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 @contextmanager
