@@ -151,6 +151,7 @@ def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
     if path is None:
         yield
         return
+    path = os.path.abspath(path)  # a handler may go to another folder
     name = listener.getsockname()
     port = os.fsencode(f"{name[1]}\n" if isinstance(name, tuple) else f"unix:{name}\n")
     passing = _is_descriptor(path) or (os.path.exists(path) and not os.path.isfile(path))  # somebody reads at its other end
@@ -168,8 +169,7 @@ def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
 
 def _is_descriptor(path: str) -> bool:
     """Tell whether a path is another name of an open descriptor: ``/dev/fd/3``, ``/dev/stdout``; that may be of a file."""
-    name = os.path.abspath(path)
-    return name.startswith("/dev/fd/") or (name.startswith("/dev/") and os.path.islink(name))
+    return path.startswith("/dev/fd/") or (path.startswith("/dev/") and os.path.islink(path))
 
 
 def _pass_on(path: str, octets: bytes) -> None:

@@ -77,7 +77,7 @@ class Maildir:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # a handler may go to another folder
         self._host = re.sub(r"[/:\s]", "_", socket.gethostname())
         self._numbers = count(1)
         for name in ("tmp", "new", "cur"):
@@ -86,7 +86,7 @@ class Maildir:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         _sync_folder(self.path)
-        _sync_folder(self.path.absolute().parent)
+        _sync_folder(self.path.parent)
 
     def add(self, message: "Message", trace: str) -> None:
         """Keep a message. Raises OSError."""
@@ -128,7 +128,7 @@ class Mbox:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # a handler may go to another folder
         _try_to_append(self.path)
 
     def add(self, message: "Message", trace: str) -> None:
@@ -155,7 +155,7 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # a handler may go to another folder
         _try_to_append(self.path)
 
     def add(self, message: "Message", trace: str) -> None:
@@ -249,7 +249,7 @@ def _appending(path: Path) -> Iterator[int]:
         file = os.open(path, flags)
     except FileNotFoundError:
         file = os.open(path, flags | os.O_CREAT, _READABLE_BY_OWNER)
-        _sync_folder(path.absolute().parent)
+        _sync_folder(path.parent)
     try:
         _lock(file)
         yield file

@@ -359,6 +359,20 @@ def test_a_handler_is_called_and_may_refuse(tmp_path):
         assert stored(tmp_path / "box", "jsonl") == ["yes"]
 
 
+@pytest.mark.parametrize("kind", STORES)
+def test_a_handler_that_goes_to_another_folder_leaves_the_store_where_it_is(kind, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine.py").write_text(
+        "import os\ndef handle(*mail): os.chdir(os.path.join(os.path.dirname(__file__), 'elsewhere'))\n"
+    )
+    with Served(f"--{kind}", "box", "--port-file", "port", "--handler", "mine:handle", folder=tmp_path) as server:
+        assert [server.send().code, server.send().code] == [250, 250]
+        assert server.end()[0] == 0
+    assert len(stored(tmp_path / "box", kind)) == 2
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not (tmp_path / "port").exists()
+
+
 def test_a_handler_is_the_delivery_whatever_the_module_of_callbacks_has(tmp_path):
     (tmp_path / "mine.py").write_text("def deliverMIME(mail): raise ValueError\ndef handle(*mail): print('handled')\n")
     with Served("--callbacks", "mine", "--handler", "mine:handle", folder=tmp_path) as server:
