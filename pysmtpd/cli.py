@@ -16,6 +16,7 @@ from pysmtpd.version import __version__
 
 _SHELLS = ("tclsh", "wish")
 _SHELL_OPTIONS_WITH_VALUE = ("--callbacks",)
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")  # what Python may make of the locale C
 _USAGE = 2
 _FAILURE = 1
 
@@ -141,7 +142,29 @@ def _split_off_script(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:end], words[end:]
 
 
+def _give_locale_back() -> None:
+    """Leave the locale as the process found it, before Tcl is loaded and asks for its encoding.
+
+    Python turns the locale C into C.UTF-8 (PEP 538), for its children as well. Tcl would read scripts in UTF-8 then; in tclsh
+    they are ISO 8859-1 where there is no other locale, as in a job of cron.
+    """
+    if os.environ.get("LC_CTYPE") not in _COERCED:
+        return
+    with suppress(OSError), open("/proc/self/environ", "rb") as file:
+        found = dict(entry.partition(b"=")[::2] for entry in file.read().split(b"\0"))
+        if found.get(b"LC_CTYPE") != os.environb[b"LC_CTYPE"]:
+            import locale
+
+            locale.setlocale(
+                locale.LC_CTYPE, "C"
+            )  # what it was; and what it stays where the one of the environment does not exist
+            os.environ.pop("LC_CTYPE")
+            if b"LC_CTYPE" in found:
+                os.environb[b"LC_CTYPE"] = found[b"LC_CTYPE"]
+
+
 def _run_shell(options: argparse.Namespace) -> int:
+    _give_locale_back()
     try:
         from pysmtpd import embedded
     except ImportError as error:
@@ -162,8 +185,11 @@ def _print_tcl_path(options: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         return _fail("tcl-path", str(error))
     location.record_interpreter(folder)
-    sys.stdout.buffer.write(os.fsencode(location.as_tcl_list(folder)) + b"\n")
-    sys.stdout.flush()
+    try:
+        with open(1, "wb", closefd=False) as stream:
+            stream.write(os.fsencode(location.as_tcl_list(folder)) + b"\n")
+    except OSError as error:
+        return _fail("tcl-path", f"standard output: {error.strerror}")
     return 0
 
 

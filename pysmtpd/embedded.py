@@ -28,8 +28,8 @@ _STDIN_COMMAND = "::pysmtpd::stdin"
 # tkinter takes Tcl's exit away. The wrapper is a Tcl procedure so that a wrong argument is reported as Tcl does it.
 _DEFINE_EXIT = f"proc ::exit args {{return -code error [{_EXIT_COMMAND} {{*}}$args]}}"
 
-# A procedure, because the script's global variables are not ours to use.
-_READ_LINE = "{} {list [gets stdin line] [fblocked stdin] $line}"
+# A procedure, because the script's global variables are not ours to use. A script may replace gets and puts, but not these.
+_READ_LINE = "{} {list [::tcl::chan::gets stdin line] [::tcl::chan::blocked stdin] $line}"
 
 # With -encoding there is a command around the script that tclsh does not have; it ends the trace.
 _SOURCE_IN_TRACE = re.compile(r'\n    (?:while executing|invoked from within)\n"source -encoding (?:(?!\n    ).)*\Z', re.S)
@@ -60,8 +60,8 @@ def run(words: Sequence[str], *, callbacks: str | None = None, with_tk: bool = F
     """
     _take_over_process()
     shell = "wish" if with_tk else "tclsh"
-    line = _CommandLine.parse(words)
     interp = _Interpreter(useTk=False)
+    line = _CommandLine.parse([_decoded(interp.tk, word) for word in words])
     _set_variables(interp.tk, shell, line)
     if with_tk:
         _load_tk(interp)
@@ -88,14 +88,21 @@ class _CommandLine(NamedTuple):
     arguments: list[str]
 
     @classmethod
-    def parse(cls, words: Sequence[str]) -> "_CommandLine":
+    def parse(cls, texts: Sequence[str]) -> "_CommandLine":
         """Apply tclsh's rule: a first word that starts with a dash is no script, save `-encoding NAME SCRIPT`."""
-        texts = [word.translate(_UNDECODABLE_AS_LATIN1) for word in words]
         if len(texts) >= 3 and texts[0] == "-encoding" and not texts[2].startswith("-"):
-            return cls(texts[2], texts[1], texts[3:])
+            return cls(texts[2], texts[1], list(texts[3:]))
         if texts and not texts[0].startswith("-"):
-            return cls(texts[0], None, texts[1:])
-        return cls(None, None, texts)
+            return cls(texts[0], None, list(texts[1:]))
+        return cls(None, None, list(texts))
+
+
+def _decoded(tk: "TkappType", word: str) -> str:
+    """Return a word of the command line as tclsh reads it: in the encoding of the system, whatever Python has taken it for."""
+    encoding = str(tk.call("encoding", "system"))
+    if encoding == "utf-8":
+        return word.translate(_UNDECODABLE_AS_LATIN1)
+    return str(tk.call("encoding", "convertfrom", encoding, os.fsencode(word)))
 
 
 def _take_over_process() -> None:
@@ -279,8 +286,8 @@ class _Console:
             return
         self._prompt_due = False
         if not self._prompt_by_script("tcl_prompt2" if self._pending else "tcl_prompt1") and not self._pending:
-            self._attempt('puts -nonewline stdout "% "')
-        self._attempt("flush stdout")
+            self._attempt('::tcl::chan::puts -nonewline stdout "% "')
+        self._attempt("::tcl::chan::flush stdout")
 
     def step(self) -> bool:
         """Read one line, and evaluate the command that it completes. Returns whether there may be more to read."""
@@ -294,6 +301,8 @@ class _Console:
                 self._attempt("after 10")
             return bool(int(blocked))
         self._prompt_due = True
+        if isinstance(line, bytes):  # a script has made stdin binary
+            line = line.decode("latin-1")
         self._pending += line + "\n"
         if self._tk.getboolean(self._tk.call("info", "complete", self._pending)):
             command, self._pending = self._pending[:-1], ""
@@ -304,16 +313,16 @@ class _Console:
         """Run Tk's event loop until the last window is gone, evaluating lines of standard input as they come."""
         self._tk.createcommand(_STDIN_COMMAND, self._on_readable)
         self.prompt()
-        self._attempt(f"fileevent stdin readable {_STDIN_COMMAND}")
+        self._attempt(f"::tcl::chan::event stdin readable {_STDIN_COMMAND}")
         self._tk.mainloop()
-        self._attempt("fileevent stdin readable {}")
+        self._attempt("::tcl::chan::event stdin readable {}")
 
     def _on_readable(self) -> None:
         # Off while a command runs: one that enters the event loop must not find the next line read beneath it.
-        self._attempt("fileevent stdin readable {}")
+        self._attempt("::tcl::chan::event stdin readable {}")
         if self.step():
             self.prompt()
-            self._attempt(f"fileevent stdin readable {_STDIN_COMMAND}")
+            self._attempt(f"::tcl::chan::event stdin readable {_STDIN_COMMAND}")
         elif self._interactive():
             _exit("0")
 
@@ -363,4 +372,4 @@ def _has_window(tk: "TkappType") -> bool:
 
 def _say(tk: "TkappType", channel: str, text: str) -> None:
     with contextlib.suppress(tkinter.TclError):
-        tk.call("puts", channel, text)
+        tk.call("::tcl::chan::puts", channel, text)

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -40,21 +40,27 @@ def run(options: argparse.Namespace) -> int:
     Raises SystemExit (code 2) for options that are wrong.
     """
     ends: SimpleQueue[int] = _queue()
-    for number in _SIGNALS:
-        signal.signal(number, lambda received, _: ends.put(received))
+    _on_signals(ends.put)
     try:
         apply_class(options)
         end = _listen_and_serve(options, ends)
     except (ConfigurationError, argparse.ArgumentTypeError) as error:
         options.fail(" ".join(str(error).split()))
     except OSError as error:
-        _warn(_explained(error))
+        _warn(_explained(error, options.listen))
         return _FAILURE
     if end == OUTPUT_LOST:
         _leave_output_alone()
         _warn("standard output is closed")
         return _FAILURE
     return _exit_code(end, options.once)
+
+
+def _on_signals(act: Callable[[int], object]) -> None:
+    """Have signals that end it call ``act``. SIGHUP is none of them where it was ignored from the start: under nohup."""
+    for number in _SIGNALS:
+        if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda received, _: act(received))
 
 
 def _exit_code(end: int, once: int | None) -> int:
@@ -71,12 +77,14 @@ def _listen_and_serve(options: argparse.Namespace, ends: "SimpleQueue[int]") -> 
     catcher = _catcher(options, ends)
     values = server_options(options)
     with _listening(options.listen) as listener:
-        server = Server(sock=listener, store=catcher, keep=False, **values)
+        server = Server(sock=listener, store=catcher, keep=False)
+        server.configure(values)
         with _port_file(options.port_file, listener):
             if options.workers > 1:
                 return _serve_with_workers(options, server, listener, ends)
             server.start()
-            _say_where(options, listener)
+            if not _say_where(options, listener):
+                ends.put(OUTPUT_LOST)
             return _wait(server, ends)
 
 
@@ -122,8 +130,14 @@ def _printer(options: argparse.Namespace) -> "Printer | None":
     return Printer(sys.stdout, colour=wants_colour(sys.stdout, os.environ), raw=options.raw)
 
 
-def _explained(error: OSError) -> str:
+def _explained(error: OSError, address: Address) -> str:
+    from pysmtpd.listening import is_path
+
     reason = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if is_path(address.host):
+        if error.errno == errno.EADDRINUSE:
+            return f"{reason} (another server runs there, or it is no socket; choose another path: -l unix:PATH)"
+        return reason
     if error.errno == errno.EADDRINUSE:
         return f"{reason} (another server runs there; choose another port: -l HOST:PORT, or port 0 for a free one)"
     if error.errno == errno.EACCES and not error.filename:
@@ -137,31 +151,56 @@ def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
     if path is None:
         yield
         return
+    path = os.path.abspath(path)  # a handler may go to another folder
     name = listener.getsockname()
     port = os.fsencode(f"{name[1]}\n" if isinstance(name, tuple) else f"unix:{name}\n")
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, a terminal: somebody reads at its other end
-        with open(path, "wb") as file:
-            file.write(port)
-        yield
-        return
-    draft = f"{path}.{os.getpid()}"
-    with open(draft, "wb") as file:
-        file.write(port)
-    os.replace(draft, path)
+    passing = _is_descriptor(path) or (os.path.exists(path) and not os.path.isfile(path))  # somebody reads at its other end
+    try:
+        (_pass_on if passing else _put_whole)(path, port)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
     try:
         yield
     finally:
+        if not passing:
+            with suppress(OSError):
+                os.remove(path)
+
+
+def _is_descriptor(path: str) -> bool:
+    """Tell whether a path is another name of an open descriptor: ``/dev/fd/3``, ``/dev/stdout``; that may be of a file."""
+    return path.startswith("/dev/fd/") or (path.startswith("/dev/") and os.path.islink(path))
+
+
+def _pass_on(path: str, octets: bytes) -> None:
+    with open(path, "ab") as file:
+        file.write(octets)
+
+
+def _put_whole(path: str, octets: bytes) -> None:
+    draft = f"{path}.{os.getpid()}"
+    try:
+        with open(draft, "wb") as file:
+            file.write(octets)
+        os.replace(draft, path)
+    except OSError:
         with suppress(OSError):
-            os.remove(path)
+            os.remove(draft)
+        raise
 
 
-def _say_where(options: argparse.Namespace, listener: "socket.socket") -> None:
+def _say_where(options: argparse.Namespace, listener: "socket.socket") -> bool:
+    """Print where it listens, and tell whether that could be printed."""
     stream = sys.stderr if options.raw else sys.stdout
     if not (options.quiet or stream is None):
         name = listener.getsockname()
         where = format_address(name) if isinstance(name, tuple) else f"unix:{harmless(name)}"
         where = where.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
-        print(f"pysmtpd serve: listening on {where}", file=stream, flush=True)
+        try:
+            print(f"pysmtpd serve: listening on {where}", file=stream, flush=True)
+        except OSError:
+            return False
+    return True
 
 
 def _wait(server: "Server", ends: "SimpleQueue[int]") -> int:
@@ -197,12 +236,15 @@ def _serve_with_workers(
         received.append(number)
         workers.stop()
 
-    for number in _SIGNALS:
-        signal.signal(number, lambda number, _: stop(number))
+    _on_signals(stop)
     workers.start(options.workers)
-    _say_where(options, listener)
+    told = _say_where(options, listener)
+    if not told:
+        workers.stop()
     end = workers.wait()
-    return received[0] if received else end
+    if received:
+        return received[0]
+    return end if told else OUTPUT_LOST
 
 
 def _watch(lifeline: int, ends: "SimpleQueue[int]") -> None:

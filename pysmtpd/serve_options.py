@@ -10,6 +10,8 @@ from pysmtpd.callbacks import ConfigurationError, callbacks_in, find_callback
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 2525
 
+_DIGITS: Final = 18  # of a number that processes count down together
+
 _LEVELS: Final = ("warn", "info", "debug")
 
 #: What users of aiosmtpd, and of the standard library's old smtpd, call their handlers.
@@ -96,8 +98,10 @@ def _add_tls_arguments(parser: argparse.ArgumentParser) -> None:
         "--tls", nargs="?", const="starttls", metavar="MODE", help="starttls (this alone, too), implicit, or off as by default"
     )
     group.add_argument("--require-tls", action="store_true", help="take no mail in the clear")
-    group.add_argument("--certfile", "--tlscert", metavar="FILE", help="a certificate chain (PEM); switches STARTTLS on")
-    group.add_argument("--keyfile", "--tlskey", metavar="FILE", help="its key, where it is in a file of its own")
+    group.add_argument(
+        "--certfile", "--tlscert", type=_path, metavar="FILE", help="a certificate chain (PEM); switches STARTTLS on"
+    )
+    group.add_argument("--keyfile", "--tlskey", type=_path, metavar="FILE", help="its key, where it is in a file of its own")
 
 
 def _add_auth_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,9 +115,9 @@ def _add_auth_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_taking_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what becomes of a message")
     stores = group.add_mutually_exclusive_group()
-    stores.add_argument("--maildir", metavar="DIR", help="store in a Maildir")
-    stores.add_argument("--mbox", metavar="FILE", help="store in an mbox file")
-    stores.add_argument("--jsonl", metavar="FILE", help="store as lines of JSON")
+    stores.add_argument("--maildir", type=_path, metavar="DIR", help="store in a Maildir")
+    stores.add_argument("--mbox", type=_path, metavar="FILE", help="store in an mbox file")
+    stores.add_argument("--jsonl", type=_path, metavar="FILE", help="store as lines of JSON")
     group.add_argument(
         "--handler", metavar="MODULE:FUNCTION",
         help="a Python function that gets (sender, recipients, lines) before the message is stored; an exception refuses",
@@ -126,7 +130,7 @@ def _add_taking_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_ending_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the process")
     group.add_argument("--once", type=_positive, metavar="N", help="end, with exit code 0, when N messages have come")
-    group.add_argument("--port-file", metavar="FILE", help="write the port to a file, once clients can connect")
+    group.add_argument("--port-file", type=_path, metavar="FILE", help="write the port to a file, once clients can connect")
     group.add_argument("--workers", type=_positive, default=1, metavar="N", help="serve from N processes")
 
 
@@ -143,9 +147,15 @@ def _add_familiar_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number above 0")
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number above 0, of {_DIGITS} digits at most")
     return int(text)
+
+
+def _path(text: str) -> str:
+    if not text:  # a variable that is not set, say
+        raise argparse.ArgumentTypeError("'': must be a path")
+    return text
 
 
 def _user(text: str) -> tuple[str, str]:
@@ -167,7 +177,9 @@ def apply_class(options: argparse.Namespace) -> None:
     words = options.words
     name = (options.handler_class or "Debugging").rpartition(".")[2]
     if name == _MAILBOX and len(words) == 1:
-        options.maildir = words[0]
+        if options.maildir or options.mbox or options.jsonl:
+            raise ConfigurationError(f"-c {name} {words[0]}: must be the only store, without --maildir, --mbox or --jsonl")
+        options.maildir = _path(words[0])
     elif name == _DISCARDING and not words:
         options.quiet = True
     elif name in _PRINTING and len(words) <= 1 and options.handler_class:
@@ -193,6 +205,7 @@ def server_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.callbacks is not None:
         values.update(callbacks_in(options.callbacks))
     if options.handler is not None:
+        values.pop("deliverMIME", None)  # it would be asked instead
         values["deliver"] = find_callback(options.handler)
     return values
 

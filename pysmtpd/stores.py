@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -76,7 +77,7 @@ class Maildir:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # a handler may go to another folder
         self._host = re.sub(r"[/:\s]", "_", socket.gethostname())
         self._numbers = count(1)
         for name in ("tmp", "new", "cur"):
@@ -85,7 +86,7 @@ class Maildir:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         _sync_folder(self.path)
-        _sync_folder(self.path.absolute().parent)
+        _sync_folder(self.path.parent)
 
     def add(self, message: "Message", trace: str) -> None:
         """Keep a message. Raises OSError."""
@@ -127,9 +128,8 @@ class Mbox:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        with _appending(self.path):
-            pass
+        self.path = Path(path).absolute()  # a handler may go to another folder
+        _try_to_append(self.path)
 
     def add(self, message: "Message", trace: str) -> None:
         """Keep a message. Raises OSError, also when another program has held its lock for seconds."""
@@ -155,9 +155,8 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        with _appending(self.path):
-            pass
+        self.path = Path(path).absolute()  # a handler may go to another folder
+        _try_to_append(self.path)
 
     def add(self, message: "Message", trace: str) -> None:
         """Keep a message. Raises OSError."""
@@ -235,6 +234,13 @@ def _path_octets(message: "Message", path: str) -> bytes:
 # Files
 
 
+def _try_to_append(path: Path) -> None:
+    """Raise OSError unless messages can be added to a file. A pipe or a device keeps nothing, and nothing can be taken back."""
+    with _appending(path) as file:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 @contextmanager
 def _appending(path: Path) -> Iterator[int]:
     """Open a file to add to it, nobody else of our own doing so; a file that was missing is on the disk."""
@@ -243,7 +249,7 @@ def _appending(path: Path) -> Iterator[int]:
         file = os.open(path, flags)
     except FileNotFoundError:
         file = os.open(path, flags | os.O_CREAT, _READABLE_BY_OWNER)
-        _sync_folder(path.absolute().parent)
+        _sync_folder(path.parent)
     try:
         _lock(file)
         yield file

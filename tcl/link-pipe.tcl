@@ -265,15 +265,20 @@ proc ::pysmtpd::link::Fill {deadline} {
         if {$pipe eq "" || [catch {read $pipe} bytes]} {
             return 0
         }
+        if {$deadline && [clock milliseconds] > $deadline} {
+            # It may be anything that PYSMTPD_PYTHON names: it does not end with its input, or says something without end.
+            Kill
+            return 0
+        }
         if {[string length $bytes]} {
             append received $bytes
             return 1
         }
-        if {[eof $pipe] || ($deadline && [clock milliseconds] > $deadline)} {
+        if {[eof $pipe]} {
             return 0
         }
         if {[incr turns] % $pulse == 0 && [IsStopped [pid $pipe]]} {
-            Kill
+            KillStopped
             return 0
         }
         if {[chan pending output $pipe]} {
@@ -750,7 +755,7 @@ proc ::pysmtpd::link::Look {before stopped} {
     }
     set now [expr {$heard == $before && [IsStopped [pid $pipe]]}]
     if {$now && $stopped} {
-        Kill
+        KillStopped
         Gone
         return
     }
@@ -758,13 +763,17 @@ proc ::pysmtpd::link::Look {before stopped} {
     set watch [after $pulse [list ::pysmtpd::link::Look $heard $now]]
 }
 
-# ::pysmtpd::link::Kill --
+# ::pysmtpd::link::KillStopped, Kill --
 #
-#   End a child that somebody has stopped. The shell's own kill: a small system may have no other.
+#   End a child that somebody has stopped; or that is of no use. The shell's own kill: a small system may have no other.
 #
-proc ::pysmtpd::link::Kill {} {
+proc ::pysmtpd::link::KillStopped {} {
     variable pipe
     ::pysmtpd::Note error "the Python engine (process [pid $pipe]) has been stopped, and is ended"
+    Kill
+}
+proc ::pysmtpd::link::Kill {} {
+    variable pipe
     catch {exec sh -c {kill -KILL "$@"} sh {*}[pid $pipe]}
 }
 

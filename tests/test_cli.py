@@ -113,6 +113,13 @@ def test_tcl_path_without_tcl_files_says_where_it_looked(lay_out):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("output", "reason"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")])
+def test_tcl_path_that_cannot_be_printed_is_one_line(output, reason):
+    script = f'exec "$0" -m pysmtpd tcl-path {output}'
+    result = subprocess.run(["sh", "-c", script, sys.executable], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stderr) == (1, f"pysmtpd tcl-path: standard output: {reason}\n")
+
+
 @pytest.mark.parametrize("name", ["plain", "two words", "br{ace", "back\\slash and space", "[exec] $x", "a;b", "é"])
 def test_tcl_path_works_on_tcllibpath_whatever_the_folder_is_called(lay_out, tmp_path, name):
     root = lay_out(name, "tcl")

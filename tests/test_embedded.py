@@ -79,6 +79,7 @@ SCRIPTS = {
     "background exit": "proc bgerror m {exit 9}; after 1 {error late}; vwait forever",
     "closed stderr": "close stderr; error boom",
     "closed stdout": "close stdout; exit 2",
+    "replaced puts": "rename puts real; proc puts args {real mine}; puts x; error boom",
     "stdin is data": "while {[gets stdin line] >= 0} {puts <$line>}",
     "variables": "puts [list $argv0 $argv $argc $tcl_interactive $tcl_rcFileName [info script] [info level]]",
     # The package may have loaded libraries, and failed to, before the script begins: auto_index and errorInfo tell of it.
@@ -117,6 +118,8 @@ PIPED = {
     "prompt, made interactive": "set tcl_prompt1 {puts -nonewline {> }}\nset tcl_interactive 1\nset x 5\nset tcl_prompt1 oops\n",
     "history": "set x 1\nputs [history]",
     "non-blocking": "fconfigure stdin -blocking 0\nputs a\nputs b",
+    "made binary": "fconfigure stdin -translation binary\nputs [string length é]\nputs b",
+    "puts and gets renamed": "rename gets g; rename puts p\np a\nnonsense\nset tcl_interactive 1\nset x 5",
     "closed stdin": "puts a; close stdin\nputs b",
     "replaced stdin": "set f [open other w]; puts $f {puts other}; close $f; close stdin; open other\nputs b",
     "break": "break\nputs b",
@@ -151,6 +154,34 @@ def test_the_command_line_is_read_as_tclsh_reads_it(workplace, words):
     Path("fails.tcl").write_text("proc f {} {error boom}\nf\n")
     Path("words.tcl").write_text("puts $argv\n")
     same_outcome("tclsh", *words, stdin="puts $argv\n")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"LANG": "C"},
+        {"LC_ALL": "C"},
+        {"LC_CTYPE": "C"},
+        {"LC_CTYPE": "C.UTF-8"},
+        {"LANG": "no_such.locale"},
+        {"PYTHONUTF8": "0"},
+    ],
+    ids=str,
+)
+def test_the_encoding_is_that_of_tclsh_whatever_the_locale(workplace, monkeypatch, variables):
+    for name in ("LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8", "PYTHONCOERCECLOCALE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    script = (
+        "puts [list [encoding system] é [string length é] $argv [string length $argv] [gets stdin]]; puts [array get env LC_*]"
+    )
+    Path("é.tcl").write_text(script, encoding="utf-8")
+    same_outcome("tclsh", "é.tcl", "ü", stdin="ß\n")
+    same_outcome("tclsh", stdin="puts [string length é]; error é\n")
+    Path("latin1.tcl").write_bytes(b"puts \xe9")
+    same_outcome("tclsh", "latin1.tcl")
 
 
 @pytest.mark.parametrize("content", ["puts [list rc [info script] $tcl_interactive]", "error oops", "exit 3", "puts {"])

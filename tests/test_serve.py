@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 
 import pexpect
 import pytest
@@ -159,6 +160,18 @@ def test_the_port_file_is_there_while_it_runs(tmp_path):
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_the_port_goes_to_a_descriptor_be_it_of_a_file(tmp_path):
+    with open(tmp_path / "port", "w+b") as file:
+        words = command("-l", "127.0.0.1:0", "-q", "--port-file", f"/dev/fd/{file.fileno()}")
+        with subprocess.Popen(words, env=environment(), stdin=subprocess.PIPE, pass_fds=[file.fileno()]) as process:
+            deadline = time.monotonic() + DEADLINE
+            while not (port := file.read()) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.terminate()
+    assert int(port) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["port"]
+
+
 def test_ipv6():
     with Served(listen="[::1]:0") as server:
         assert server.where.startswith("[::1]:")
@@ -260,12 +273,59 @@ def test_a_port_in_use_is_said_with_what_to_do():
         (["--mbox", "/"], 1, "/"),
         (["--maildir", "/dev/null"], 1, "/dev/null"),
         (["-l", "127.0.0.1:0", "--port-file", "/no/such/folder/port"], 1, "/no/such/folder/port"),
+        (["-l", "127.0.0.1:0", "--port-file", "/dev/full"], 1, "/dev/full"),
+        (["--port-file", ""], 2, "--port-file"),
+        (["--maildir", ""], 2, "--maildir"),
+        (["--mbox", ""], 2, "--mbox"),
+        (["--jsonl", ""], 2, "--jsonl"),
+        (["--jsonl", "/dev/stdout"], 1, "/dev/stdout: not a regular file"),
+        (["--mbox", "/dev/null"], 1, "/dev/null: not a regular file"),
+        (["-c", "Mailbox", "box", "--jsonl", "x"], 2, "--jsonl"),
+        (["-c", "Mailbox", ""], 2, "must be a path"),
+        (["--certfile", ""], 2, "--certfile"),
+        (["--once", "9" * 20], 2, "--once"),
+        (["-l", "127.0.0.1:0", "-o", "keep=on"], 2, "keep"),
+        (["-l", "127.0.0.1:0", "-o", "port=1"], 2, "port"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(words, code, said, tmp_path):
     result, line = refused_to_start(*words, cwd=tmp_path)
     assert result == code
     assert said in line
+
+
+def test_a_port_file_that_cannot_be_had_leaves_nothing_behind(tmp_path):
+    no_room = 'ulimit -f 0; exec "$@"'
+    words = command("-l", "127.0.0.1:0", "--port-file", tmp_path / "port")
+    result = subprocess.run(
+        ["sh", "-c", no_room, "sh", *words], env=environment(), capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert (result.returncode, result.stderr) == (1, f"pysmtpd serve: {tmp_path / 'port'}: File too large\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_unix_socket_that_cannot_be_had_is_not_said_to_be_a_port(tmp_path):
+    path = tmp_path / "socket"
+    path.touch()
+    code, said = refused_to_start("-l", f"unix:{path}")
+    assert code == 1
+    assert "in use" in said
+    assert "-l unix:PATH" in said
+    assert "HOST:PORT" not in said
+
+
+@pytest.mark.parametrize("words", [[], ["--workers", 2]])
+def test_a_standard_output_that_takes_nothing_is_one_line(words):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            command("-l", "127.0.0.1:0", *words),
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE,
+        )
+    assert (result.returncode, result.stderr) == (1, "pysmtpd serve: standard output is closed\n")
 
 
 # What it does with messages
@@ -297,6 +357,27 @@ def test_a_handler_is_called_and_may_refuse(tmp_path):
         assert server.send(body="Subject: x\r\n\r\nyes\r\n").code == 250
         assert server.line() == "handled <a@example.org> ['<b@example.org>'] yes\n"
         assert stored(tmp_path / "box", "jsonl") == ["yes"]
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_handler_that_goes_to_another_folder_leaves_the_store_where_it_is(kind, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine.py").write_text(
+        "import os\ndef handle(*mail): os.chdir(os.path.join(os.path.dirname(__file__), 'elsewhere'))\n"
+    )
+    with Served(f"--{kind}", "box", "--port-file", "port", "--handler", "mine:handle", folder=tmp_path) as server:
+        assert [server.send().code, server.send().code] == [250, 250]
+        assert server.end()[0] == 0
+    assert len(stored(tmp_path / "box", kind)) == 2
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not (tmp_path / "port").exists()
+
+
+def test_a_handler_is_the_delivery_whatever_the_module_of_callbacks_has(tmp_path):
+    (tmp_path / "mine.py").write_text("def deliverMIME(mail): raise ValueError\ndef handle(*mail): print('handled')\n")
+    with Served("--callbacks", "mine", "--handler", "mine:handle", folder=tmp_path) as server:
+        assert server.send().code == 250
+        assert server.line() == "handled\n"
 
 
 def test_a_module_of_callbacks_and_options(tmp_path):
@@ -359,6 +440,21 @@ def test_a_signal_ends_it_clients_or_not(number, workers):
         client.command("MAIL FROM:<a@example.org>", 250)
         assert server.end(number) == (0, "", "")
         client.rest()
+
+
+@pytest.mark.parametrize("words", [[], ["--workers", 2]])
+def test_the_end_of_a_terminal_does_not_end_it_under_nohup(words):
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = Served(*words)
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
+    with server:
+        server.process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(0.3)
+        assert server.send().code == 250
+        assert server.end()[0] == 0
 
 
 def test_a_signal_before_all_have_come_can_be_told_from_success():

@@ -164,14 +164,15 @@ def test_a_python_that_is_none_is_an_error_of_start_that_names_it(tmp_path, pyth
     assert code == "PYSMTPD ENGINE"
 
 
-def test_a_python_that_never_answers_is_an_error_of_start(tmp_path):
+@pytest.mark.parametrize("does", ["cat >/dev/null", "sleep 600", "yes"])
+def test_a_python_that_never_answers_is_an_error_of_start_and_is_ended(tmp_path, does):
     silent = tmp_path / "silent"
-    silent.write_text("#!/bin/sh\nexec cat >/dev/null\n")
+    silent.write_text(f"#!/bin/sh\nexec {does}\n")
     silent.chmod(0o755)
     script = (
         "package require smtpd; set ::pysmtpd::link::patience 300; puts [catch {smtpd::start 127.0.0.1 0} message]; puts $message"
     )
-    failed, message = run(tmp_path, script, PYSMTPD_PYTHON=str(silent)).stdout.splitlines()
+    failed, message = run(tmp_path, script, PYSMTPD_PYTHON=str(silent)).stdout.splitlines()  # at its end when no process has it
     assert failed == "1"
     assert str(silent) in message
 
