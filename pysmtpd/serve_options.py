@@ -207,6 +207,10 @@ def server_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.handler is not None:
         values.pop("deliverMIME", None)  # it would be asked instead
         values["deliver"] = find_callback(options.handler)
+    if options.require_auth and not (values.get("auth_users") or "validate_user" in values):
+        raise ConfigurationError(
+            "--require-auth: nobody can log in: must have --user NAME:SECRET too, or --callbacks with validate_user"
+        )
     return values
 
 

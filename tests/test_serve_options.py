@@ -95,3 +95,11 @@ def test_handlers_by_the_names_they_have_elsewhere(words, changed):
 def test_other_handlers_are_refused_with_the_way_to_use_ones_own(words):
     with pytest.raises(ConfigurationError, match="--handler MODULE:FUNCTION"):
         apply_class(parsed(*words))
+
+
+def test_who_requires_a_login_says_who_can_log_in(tmp_path, monkeypatch):
+    with pytest.raises(ConfigurationError, match="--require-auth.*--user NAME:SECRET"):
+        server_options(parsed("--require-auth"))
+    (tmp_path / "door.py").write_text("def validate_user(name, secret): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert server_options(parsed("--require-auth", "--callbacks", "door"))["auth_required"]
