@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: Seconds that clients have to say QUIT when the end does not come from a signal.
 GRACE: Final = 2.0
 
+#: Names of what is open already: nothing to be put there whole, nor to be taken away.
+_DESCRIPTORS: Final = ("/dev/fd/", "/dev/std", "/proc/")
+
 _FAILURE: Final = 1
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -139,8 +142,8 @@ def _port_file(path: str | None, listener: "socket.socket") -> Iterator[None]:
         return
     name = listener.getsockname()
     port = os.fsencode(f"{name[1]}\n" if isinstance(name, tuple) else f"unix:{name}\n")
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, a terminal: somebody reads at its other end
-        with open(path, "wb") as file:
+    if path.startswith(_DESCRIPTORS) or (os.path.exists(path) and not os.path.isfile(path)):  # a pipe: somebody reads there
+        with open(path, "ab") as file:
             file.write(port)
         yield
         return

@@ -46,6 +46,18 @@ def test_without_listening_there_is_no_address(make):
             getattr(server, name)
 
 
+def test_it_calls_itself_what_the_option_says(make):
+    made = make(serveraddr="mx.example")
+    made.start()
+    with Client(made.server.addr) as client:
+        assert client.expect(220).text.split()[0] == "mx.example"
+    made.server.configure({"serveraddr": ""})
+    made.server.stop()
+    made.start()
+    with Client(made.server.addr) as client:
+        assert client.expect(220).text.split()[0] == "127.0.0.1"
+
+
 def test_over_ipv6(make):
     if not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
