@@ -251,6 +251,11 @@ class Session:
         return self._buffer.size > 0
 
     @property
+    def input_size(self) -> int:
+        """How many bytes wait to be handled."""
+        return self._buffer.size
+
+    @property
     def input(self) -> bytes:
         """The bytes that wait to be handled."""
         return self._buffer.peek()
