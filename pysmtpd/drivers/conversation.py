@@ -6,6 +6,7 @@ callback that has not answered yet.
 """
 
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
 
 from pysmtpd.callbacks import call_back, describe, refusal
@@ -45,6 +46,9 @@ LINGER: Final = 5.0
 
 #: Seconds between two looks at who has been idle for too long, at most.
 SWEEP: Final = 1.0
+
+#: Seconds after which a session whose client has sent ahead lets others in, between two questions.
+TURN: Final = 0.02
 
 Keep: TypeAlias = Callable[[Deliver, Session], Verdict]
 
@@ -208,6 +212,7 @@ class Conversation:
         Replies are held while callbacks answer on the spot: so many commands, so many callbacks, one write.
         """
         session = self.session
+        began = 0.0
         while True:
             event = session.next_event()
             match event:
@@ -228,6 +233,12 @@ class Conversation:
                     if verdict is None:
                         self._flush()
                         return
+                    if session.has_input:
+                        began = began or monotonic()
+                        if monotonic() - began > TURN:
+                            self._flush()
+                            self.put_off(verdict)
+                            return
                     self._settle(event, verdict)
                 case Log():
                     self.service.log(event)
@@ -284,6 +295,10 @@ class Conversation:
 
     def abort(self) -> None:
         """Break the connection off, now."""
+        raise NotImplementedError
+
+    def put_off(self, verdict: Verdict) -> None:
+        """Read no more, and see to it that :meth:`answered` is called once others have had their turn."""
         raise NotImplementedError
 
     def wait_for(self, result: object) -> Verdict | None:

@@ -262,6 +262,11 @@ class Connection(Conversation):
             self._events = events
             self._sockets.poller.modify(self.descriptor, events)
 
+    def put_off(self, verdict: Verdict) -> None:
+        """Answer in the next turn of the loop."""
+        self._watch()
+        self._sockets.call(lambda: self._answer(verdict))
+
     def wait_for(self, result: Any) -> Verdict | None:
         """Take anything for a yes, save for a ``concurrent.futures.Future``: how it ends is the answer."""
         if hasattr(result, "__await__"):
@@ -275,7 +280,10 @@ class Connection(Conversation):
         return None
 
     def _resume(self, future: Any) -> None:
-        self.answered(verdict_of(future))
+        self._answer(verdict_of(future))
+
+    def _answer(self, verdict: Verdict) -> None:
+        self.answered(verdict)
         self._watch()
 
 
