@@ -161,7 +161,7 @@ class BaseServer:
         myaddr = self._host if myaddr is None else myaddr
         listener = listening.listen(myaddr, self._port if port is None else port)
         if myaddr and not listening.is_path(myaddr):
-            self.options.set({"serveraddr": myaddr})
+            self.options.listens_on(myaddr)
         return listener
 
     def _has_started(self, listener: socket.socket) -> None:

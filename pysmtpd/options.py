@@ -93,7 +93,7 @@ class Option(NamedTuple):
 _STOCK: Mapping[str, Option] = {
     "banner": Option(LINE, "text of the greeting"),
     "loglevel": Option(LEVEL, "least important level that is logged"),
-    "serveraddr": Option(LINE, "what greeting, answer to HELO and goodbye show; by default the host's name"),
+    "serveraddr": Option(LINE, "what the server calls itself in replies; by default the address given, or the host's name"),
 }
 
 #: Ours, by name; Tcl scripts set them with ``smtpd::configure``.
@@ -168,6 +168,7 @@ class Options:
         config.listen_for(self._always)
         self.callbacks: dict[str, Callback] = {}
         self.serveraddr = ""
+        self._has_name = False  # whether serveraddr is what an option says
         self.tls = TlsOptions()
         self._chosen: dict[str, Any] = {}
 
@@ -202,8 +203,8 @@ class Options:
             elif name == "loglevel":
                 self.config.log_to(value)
             elif name == "serveraddr":
-                self.serveraddr = value
-                self.config.server_address = value or self.config.hostname
+                self._has_name = bool(value)
+                self._call_itself(value)
             else:
                 chosen[name] = value
         if chosen:
@@ -213,6 +214,15 @@ class Options:
             self.tls = tls
             tls.put_into(self.config)
             self._listen("command", tls.get("command"))
+
+    def listens_on(self, address: str) -> None:
+        """Have the server called as the address that it listens on, unless an option says otherwise."""
+        if not self._has_name:
+            self._call_itself(address)
+
+    def _call_itself(self, name: str) -> None:
+        self.serveraddr = name
+        self.config.server_address = name or self.config.hostname
 
     def _known(self, name: str) -> str:
         bare = name.lstrip("-")

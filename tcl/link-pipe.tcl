@@ -26,7 +26,9 @@ namespace eval ::pysmtpd::link {
     variable renamed          ;# number -> 1 while its message may have another id than the one that the child knew
     variable begun            ;# number -> how a session was opened of which the child has not said anything yet
     variable turn             ;# number -> how many frames were sent for a session since it was opened
+    variable full             ;# number -> 1 while so much waits for the answer to a question that nothing more is read
     array set ahead {}
+    array set full {}
     array set begun {}
     array set turn {}
     variable gathered         ;# number -> the lines of a large message, a list of lists, as far as they have come
@@ -464,6 +466,18 @@ proc ::pysmtpd::link::Act {operation number payload} {
         23 {
             Taken $number
         }
+        31 {
+            variable full
+            if {[info exists ::pysmtpd::channels($number)]} {
+                set full($number) 1
+                ::pysmtpd::Suspend $number $::pysmtpd::channels($number)
+            }
+        }
+        32 {
+            variable full
+            unset -nocomplain full($number)
+            ::pysmtpd::Resume $number
+        }
         28 {
             lassign $payload standing line reply next
             set ::pysmtpd::known($standing,$line) [list $reply $next]
@@ -836,7 +850,7 @@ proc ::pysmtpd::link::Begin {number request} {
 #
 proc ::pysmtpd::link::readable {number channel} {
     variable pipe
-    if {[info exists ::pysmtpd::busy($number)]} {
+    if {[info exists ::pysmtpd::busy($number)] || [info exists ::pysmtpd::link::full($number)]} {
         ::pysmtpd::Suspend $number $channel
     } elseif {[chan pending output $channel] > $::pysmtpd::max_unread} {
         ::pysmtpd::Drain $number $channel
@@ -940,7 +954,8 @@ proc ::pysmtpd::link::Tidy {number} {
     variable turn
     variable renamed
     variable gathered
-    unset -nocomplain ahead($number) begun($number) turn($number) renamed($number) gathered($number)
+    variable full
+    unset -nocomplain ahead($number) full($number) begun($number) turn($number) renamed($number) gathered($number)
 }
 
 # ::pysmtpd::link::say --

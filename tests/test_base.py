@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from unittest.mock import Mock
 
 import pytest
@@ -44,6 +45,18 @@ def test_without_listening_there_is_no_address(make):
     for name in ("host", "port", "addr", "url"):
         with pytest.raises(RuntimeError, match="not listening"):
             getattr(server, name)
+
+
+def test_it_calls_itself_what_the_option_says(make):
+    made = make(serveraddr="mx.example")
+    made.start()
+    with Client(made.server.addr) as client:
+        assert client.expect(220).text.split()[0] == "mx.example"
+    made.server.configure({"serveraddr": ""})
+    made.server.stop()
+    made.start()
+    with Client(made.server.addr) as client:
+        assert client.expect(220).text.split()[0] == "127.0.0.1"
 
 
 def test_over_ipv6(make):
@@ -272,3 +285,24 @@ def test_an_inbox_for_each_recipient(make):
         client.mail(recipients=("<c@example.org>",))
     first, second = made.server.messages
     assert made.server.inboxes == {"b@example.org": [first], "c@example.org": [first, second]}
+
+
+def test_a_client_that_sends_mails_ahead_lets_others_in_between(make):
+    delivered = []
+
+    def deliver(sender, *_):
+        time.sleep(0.002)  # a callback that works
+        delivered.append(sender)
+
+    made = make(deliver=deliver)
+    made.start()
+    mail = b"MAIL FROM:<ahead@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nSubject: x\r\n\r\nhi\r\n.\r\n"
+    with Client(made.server.addr) as ahead, Client(made.server.addr) as other:
+        ahead.hello()
+        other.hello()
+        ahead.send(mail * 1000)
+        ahead.expect(250, 250, 354, 250)
+        assert other.mail("<other@b.c>").code == 250
+        assert len(delivered) < 500
+        ahead.expect(*[250, 250, 354, 250] * 999)
+    assert delivered.count("<ahead@b.c>") == 1000

@@ -6,6 +6,10 @@ import textwrap
 import pytest
 from tclsh import ROOT, run
 
+from pysmtpd.callbacks import CALLBACK_OPTIONS
+from pysmtpd.options import OPTIONS
+from pysmtpd.tls_options import TLS_OPTIONS
+
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md"))
@@ -53,7 +57,20 @@ def test_python_in_the_readme(capsys):
         exec(compile(program, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 # that is the point
 
 
+def test_every_option_is_in_the_docs():
+    text = "".join(page.read_text() for page in PAGES)
+    for name in (*CALLBACK_OPTIONS, *OPTIONS, *TLS_OPTIONS):
+        assert re.search(rf"`-?{name}\b", text), name
+
+
+def anchor(heading):
+    """Return what a link to a heading says, as GitHub has it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
 def test_links_between_the_docs_lead_somewhere():
-    for page in [ROOT / "README.md", ROOT / "examples" / "README.md", *PAGES]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+    for page in [ROOT / "README.md", ROOT / "examples" / "README.md", ROOT / "compat" / "README.md", *PAGES]:
+        for target, part in re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            headings = re.findall(r"^#+ (.*)$", (page.parent / target).read_text(), re.MULTILINE) if part else []
+            assert not part or part in map(anchor, headings), f"{page.name} links to {target}#{part}"

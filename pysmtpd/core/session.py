@@ -254,6 +254,11 @@ class Session:
         return self._buffer.size > 0
 
     @property
+    def input_size(self) -> int:
+        """How many bytes wait to be handled."""
+        return self._buffer.size
+
+    @property
     def input(self) -> bytes:
         """The bytes that wait to be handled."""
         return self._buffer.peek()
@@ -420,9 +425,9 @@ class Session:
             case "options":
                 self.options = value
             case "id":
-                self.id = value
+                self.id = one_line(value)  # it is going to be part of a reply
                 if self._open is not None and isinstance(self._open.question, Deliver) and not self.config.lmtp:
-                    self._open = self._open._replace(acceptance=self._delivered(value))
+                    self._open = self._open._replace(acceptance=self._delivered(self.id))
             case "access":
                 self._denied = value == "denied"
             case "client_addr":

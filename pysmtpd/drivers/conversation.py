@@ -6,6 +6,7 @@ callback that has not answered yet.
 """
 
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
 
 from pysmtpd.callbacks import call_back, describe, refusal
@@ -45,6 +46,9 @@ LINGER: Final = 5.0
 
 #: Seconds between two looks at who has been idle for too long, at most.
 SWEEP: Final = 1.0
+
+#: Seconds after which a session whose client has sent ahead lets others in, between two questions.
+TURN: Final = 0.02
 
 Keep: TypeAlias = Callable[[Deliver, Session], Verdict]
 
@@ -202,14 +206,19 @@ class Conversation:
 
     # The loop
 
-    def go_on(self) -> None:
+    def go_on(self, question: Question | None = None) -> None:
         """Go on with the session as far as possible: next event, resolve, answer; flush when nothing more can be done now.
 
-        Replies are held while callbacks answer on the spot: so many commands, so many callbacks, one write.
+        Replies are held while callbacks answer on the spot: so many commands, so many callbacks, one write. A client that has
+        sent ahead lets others in now and then: before a callback, since what one has taken is to be answered in any case.
+
+        Arguments:
+            question: what was put off, to be asked now.
         """
         session = self.session
+        began = 0.0
+        event = question or session.next_event()
         while True:
-            event = session.next_event()
             match event:
                 case None:
                     self._flush()
@@ -224,6 +233,12 @@ class Conversation:
                     | StartTls()
                     | TlsReport()
                 ):
+                    if session.has_input:
+                        began = began or monotonic()
+                        if monotonic() - began > TURN:
+                            self._flush()
+                            self.put_off()
+                            return
                     verdict = self._put(event) if self.service.options.callbacks else YES
                     if verdict is None:
                         self._flush()
@@ -242,6 +257,7 @@ class Conversation:
                     return
                 case _:
                     assert_never(event)
+            event = session.next_event()
 
     def _flush(self) -> None:
         if output := self.session.take_output():
@@ -284,6 +300,10 @@ class Conversation:
 
     def abort(self) -> None:
         """Break the connection off, now."""
+        raise NotImplementedError
+
+    def put_off(self) -> None:
+        """Read no more, and see to it that :meth:`go_on` is called with the open question once others have had their turn."""
         raise NotImplementedError
 
     def wait_for(self, result: object) -> Verdict | None:

@@ -53,6 +53,8 @@ STATE: Final = 25  # a Tcl list: what changed in the state
 REPLY: Final = 27  # the number of frames that had come for the session, its standing; then as WRITE
 KNOWN: Final = 28  # a Tcl list: standing, line, reply, next standing
 TAKEN: Final = 23  # a large chunk has been used up
+FULL: Final = 31  # much waits for the answer to a question: nothing more is to be read from the client
+ROOM: Final = 32  # and now it may be
 
 
 def texts(payload: bytes) -> list[str]:

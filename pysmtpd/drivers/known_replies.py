@@ -85,7 +85,7 @@ class KnownReplies:
         live.behind = None  # what came behind a message that was refused is nothing to learn from
         if not session.has_input:
             return standing, False, b""
-        if not standing:
+        if not standing or session.input_size > _LONGEST:
             return 0, True, b""
         commands = session.input
         replies = self._behind.get((standing, commands), b"")

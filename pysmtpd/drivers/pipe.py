@@ -25,6 +25,8 @@ _header = frames.HEADER.pack
 _READ_SIZE = 1 << 20
 #: Chunks of this size and more are counted by the Tcl side and taken back with TAKEN, so that a client cannot run ahead.
 LARGE_CHUNK = 16_384
+#: How much of what a client has sent may wait for the answer to a question before no more is read from it, in octets.
+MAX_WAITING = 65_536
 #: How much memory is worth keeping for the next message, in octets: half of what stays.
 _KEPT = 16 << 20
 #: How long a Python callback may go on after the script has gone, in seconds.
@@ -94,6 +96,9 @@ class Child:
             if live is not None:
                 live.standing = 0
             self._handle_rare(operation, number, payload)
+        if live is not None and live.full and not _is_full(live):
+            live.full = False
+            self.send(frames.ROOM, number, b"")
 
     def _receive(self, number: int, live: Live | None, data: bytes) -> None:
         """Take what a client has sent."""
@@ -111,6 +116,9 @@ class Child:
                     exchange = self._known.learn(before, data, live, outcome)
                     if exchange is not None:
                         self.send(frames.KNOWN, 0, list_octets(tcl_value(exchange)))
+            if not live.full and _is_full(live):
+                live.full = True
+                self.send(frames.FULL, number, b"")
         if len(data) >= LARGE_CHUNK:
             self.send(frames.TAKEN, number, b"")
 
@@ -274,6 +282,12 @@ class Child:
             import threading
 
             threading.Thread(target=_leave_with_script, args=(self._source,), daemon=True).start()
+
+
+def _is_full(live: Live) -> bool:
+    """Tell whether much waits in a session for the answer to its question. A line that is not whole waits for its client."""
+    session = live.session
+    return session.input_size > MAX_WAITING and session.question is not None
 
 
 def _words(changes: tuple[object, ...]) -> str:

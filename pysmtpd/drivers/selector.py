@@ -75,8 +75,8 @@ class Loop(Sockets):
     # For its own thread
 
     def _do_calls(self) -> None:
-        """Do what other threads have given the loop to do."""
-        while self._calls:
+        """Do what the loop has been given to do so far; what is given meanwhile has its turn after the sockets."""
+        for _ in range(len(self._calls)):
             self._calls.popleft()()
 
     def _run(self) -> None:

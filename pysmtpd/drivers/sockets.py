@@ -262,6 +262,16 @@ class Connection(Conversation):
             self._events = events
             self._sockets.poller.modify(self.descriptor, events)
 
+    def put_off(self) -> None:
+        """Ask in the next turn of the loop."""
+        self._watch()
+        self._sockets.call(self._take_turn)
+
+    def _take_turn(self) -> None:
+        if self.session.question is not None and self.descriptor >= 0:
+            self.go_on(self.session.question)
+            self._watch()
+
     def wait_for(self, result: Any) -> Verdict | None:
         """Take anything for a yes, save for a ``concurrent.futures.Future``: how it ends is the answer."""
         if hasattr(result, "__await__"):

@@ -540,11 +540,12 @@ class TclEngine:
 class Live:
     """A live session, and what Tcl was told of its state last."""
 
-    __slots__ = ("_told", "_told_of_ours", "behind", "holds", "pieces", "session", "standing", "turn", "unread")
+    __slots__ = ("_told", "_told_of_ours", "behind", "full", "holds", "pieces", "session", "standing", "turn", "unread")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.holds = False  #: Tcl may hold replies back, to go out with the next ones
+        self.full = False  #: nothing more is read from the client, so much waits for the answer to a question
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
         self.standing = 0  #: its standing by the table of known replies; 0 where that says nothing of it
         self.turn = 0  #: counts what has come for it, where there is such a table

@@ -260,3 +260,15 @@ def test_a_client_does_not_run_ahead_of_a_slow_child(serve_stock, module):
         client.expect(250, 250, 354)
         client.send(b"\r\n.\r\n" if sent % 1000 == 0 else (b"x" * 998 + b"\r\n")[sent % 1000 :] + b".\r\n")
         client.expect(250)
+
+
+def test_mails_that_are_sent_faster_than_they_are_delivered_wait_with_their_client(serve_stock):
+    server = serve_stock("smtpd::configure -profile rfc5321 -deliver count\nproc count args {after 1; incr ::delivered}")
+    mail = b"MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nSubject: x\r\n\r\nhello\r\n.\r\n"
+    with server.client(receive_buffer=4096) as client:
+        client.hello()
+        sent, stuck = client.send_until_stuck(mail, limit=40_000_000)
+        assert stuck, f"{sent} octets were taken"
+        with server.client() as other:
+            other.hello()
+            assert other.mail().code == 250

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from smtp_client import DEADLINE, Client
@@ -276,3 +277,23 @@ def test_a_failure_of_ours_costs_one_client_its_connection():
         client.expect_end()
         server.configure({"loglevel": "warn"})
         assert other.mail().code == 250
+
+
+def test_what_a_callback_has_taken_is_answered_before_the_goodbye_though_more_was_sent_ahead():
+    taken = []
+
+    def deliver(*_):
+        time.sleep(0.015)
+        taken.append(1)
+        if len(taken) == 5:
+            server.close()
+
+    mail = b"MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nSubject: x\r\n\r\nhi\r\n.\r\n"
+    server = Server(deliver=deliver)
+    server.start()
+    with Client(server.addr) as client:
+        client.hello()
+        client.send(mail * 20)
+        replies = client.rest()
+    assert replies.endswith(b"closing transmission channel\r\n")
+    assert replies.count(b"accepted") == len(server.messages) == len(taken) < 20

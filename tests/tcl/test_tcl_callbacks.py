@@ -745,6 +745,19 @@ def test_state_set_in_a_callback_holds(serve):
     assert server.wait_printed("delivered") == "delivered <a@b> {<x@y> <z@y>} hello"
 
 
+def test_an_id_of_the_scripts_own_makes_no_reply_malformed(serve):
+    server = serve(
+        r"""
+        proc d args {upvar 1 channel channel; smtpd::state $channel id "one\n250 two\x1b"}
+        smtpd::configure -deliver d
+        """
+    )
+    with server.client() as client:
+        client.hello()
+        assert client.mail().text == r"one\x0a250 two\x1b Message accepted for delivery"
+        client.command("NOOP", 250)
+
+
 LINES = "llength [::smtpd::state [string range [info vars ::smtpd::state_*] 15 end] data]"
 
 
