@@ -283,12 +283,23 @@ proc ::pysmtpd::SetOption {option value} {
 #
 proc ::pysmtpd::SetCallback {name prefix} {
     upvar #0 ::smtpd::options options
-    set before $options($name)
+    set before [Option $name]
     set options($name) $prefix
     if {[CallsPython $prefix] && [catch {link::ready} message settings]} {
         set options($name) $before
         return -code error -level 3 -errorcode [dict get $settings -errorcode] "-$name: $message"
     }
+}
+
+# ::pysmtpd::Option --
+#
+#   Return the value of a stock option; another one where a script has unset that.
+#
+proc ::pysmtpd::Option {name {otherwise {}}} {
+    if {[info exists ::smtpd::options($name)]} {
+        return $::smtpd::options($name) ;# not [expr]'s result: it would make 16 of 0x10
+    }
+    return $otherwise
 }
 
 # ::pysmtpd::CallsPython --
@@ -304,8 +315,8 @@ proc ::pysmtpd::CallsPython {prefix} {
 #   Return all settings as the engine takes them: a flat list of names and values.
 #
 proc ::pysmtpd::Settings {} {
-    set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
-        banner $::smtpd::options(banner) version $::smtpd::version log_level [LogLevel]]
+    set settings [list hostname [info hostname] server_address [Option serveraddr] banner [Option banner] \
+        version $::smtpd::version log_level [LogLevel]]
     foreach command $::smtpd::commands {
         lappend settings command $command
     }
@@ -328,7 +339,7 @@ proc ::pysmtpd::Settings {} {
         }
     }
     foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
-        lappend settings {*}[CallbackSetting $name $::smtpd::options($name)]
+        lappend settings {*}[CallbackSetting $name [Option $name unset]] ;# to ask for one that is not there is an error
     }
     lappend settings {*}[TlsSettings]
     lappend settings {*}[OwnSettings]
