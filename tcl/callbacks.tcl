@@ -17,6 +17,7 @@ namespace eval ::pysmtpd {
         trace add variable channel read ::pysmtpd::Looked
         list [catch {{*}$prefix {*}$arguments} message settings] $message $settings
     } ::smtpd}
+    variable named {{verb channel line} {$verb $channel $line} ::smtpd} ;# a verb is called MAIL, not ::smtpd::MAIL
     variable verb_procedure {{channel verb line} {
         list [catch {$verb $channel $line} message settings] $message $settings
     } ::smtpd}
@@ -76,7 +77,7 @@ proc ::pysmtpd::Prefix {option} {
 # ::pysmtpd::Qualified --
 #
 #   Return a command prefix of the script's. An unqualified command is the script's global one before it is one of ours: a
-#   script's [proc deliver] is not ::smtpd::deliver.
+#   script's [proc deliver] is not ::smtpd::deliver. One that is none of ours keeps its name: its [info level 0] shows that.
 #
 proc ::pysmtpd::Qualified {prefix} {
     variable qualified
@@ -88,7 +89,10 @@ proc ::pysmtpd::Qualified {prefix} {
         if {[array size qualified] > 100} {
             array unset qualified ;# a script that sets another one each time
         }
-        set qualified($prefix) [lreplace $prefix 0 0 ::$command]
+        set qualified($prefix) $prefix
+        if {[namespace which -command ::smtpd::$command] ne ""} {
+            set qualified($prefix) [lreplace $prefix 0 0 ::$command]
+        }
         return $qualified($prefix)
     }
     return $prefix
@@ -182,7 +186,9 @@ proc ::pysmtpd::Validate {kind channel prefix address {path {}} {options {}} {li
         set line [::smtpd::state $channel client_port]
         return [$frames($frame) $channel $address $line]
     }
-    return [$frames($frame) $channel $line]
+    variable named
+    # tclint-disable-next-line command-args
+    return [apply $named [string map {::smtpd:: {}} $frames($frame)] $channel $line]
 }
 
 # ::pysmtpd::RunCommand --
