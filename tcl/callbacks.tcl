@@ -321,8 +321,9 @@ proc ::pysmtpd::CallsPython {prefix} {
 #   Return all settings as the engine takes them: a flat list of names and values.
 #
 proc ::pysmtpd::Settings {} {
+    variable log_level [LogLevel]
     set settings [list hostname [info hostname] server_address [Option serveraddr] banner [Option banner] \
-        version $::smtpd::version log_level [LogLevel]]
+        version $::smtpd::version log_level $log_level]
     foreach command $::smtpd::commands {
         lappend settings command $command
     }

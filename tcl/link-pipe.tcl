@@ -600,7 +600,11 @@ proc ::pysmtpd::link::Accept {number kind acceptance more} {
         ::pysmtpd::Note error $message
     }
     Send 9 $number {}
-    if {$kind eq "deliver" && ![string length $acceptance]} {
+    if {$kind ne "deliver" && !$more && $::pysmtpd::log_level in {debug info notice}} {
+        # Who has the reply may look for its line in the log.
+        Request 10 {} $number
+        ActFor $number 17
+    } elseif {$kind eq "deliver" && ![string length $acceptance]} {
         # Under TLS, only the child can send it: see to that.
         ::pysmtpd::Result [Request 10 {} $number]
         ActFor $number {16 17 24}
