@@ -31,7 +31,7 @@ proc ::pysmtpd::Listen {number channel} {
     if {!$idle} {
         return
     }
-    set heard($number) [clock milliseconds]
+    set heard($number) [::tcl::clock::milliseconds]
     if {$alarm eq ""} {
         # tclint-disable-next-line command-args
         set alarm [after [expr {int($idle * 1000)}] ::pysmtpd::Sweep]
@@ -54,7 +54,7 @@ proc ::pysmtpd::SetIdle {seconds} {
     after cancel $alarm
     set alarm {}
     if {$idle && [array size channels]} {
-        set now [clock milliseconds]
+        set now [::tcl::clock::milliseconds]
         foreach number [array names channels] {
             set heard($number) $now
         }
@@ -76,7 +76,7 @@ proc ::pysmtpd::Sweep {} {
     if {!$idle} {
         return
     }
-    set now [clock milliseconds]
+    set now [::tcl::clock::milliseconds]
     set next [expr {int($idle * 1000)}]
     set before [expr {$now - $next}]
     set silent {}

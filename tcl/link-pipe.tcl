@@ -215,7 +215,7 @@ proc ::pysmtpd::link::Request {operation texts {session 0}} {
     Send $operation $session [Pack $texts]
     catch {flush $pipe}
     # A call takes as long as the function called; settings are taken at once, or the child is broken.
-    set deadline [expr {$operation == 7 ? [clock milliseconds] + $patience : 0}]
+    set deadline [expr {$operation == 7 ? [::tcl::clock::milliseconds] + $patience : 0}]
     set scan $position
     while 1 {
         while {[string length $received] - $scan >= 9} {
@@ -260,7 +260,7 @@ proc ::pysmtpd::link::Fill {deadline} {
     variable received
     variable pulse
     set turns 0
-    set patient [expr {[clock microseconds] + 500}] ;# most answers come sooner than a sleep would end
+    set patient [expr {[::tcl::clock::microseconds] + 500}] ;# most answers come sooner than a sleep would end
     while 1 {
         if {$pipe eq "" || [catch {read $pipe} bytes]} {
             return 0
@@ -269,7 +269,7 @@ proc ::pysmtpd::link::Fill {deadline} {
             append received $bytes
             return 1
         }
-        if {[eof $pipe] || ($deadline && [clock milliseconds] > $deadline)} {
+        if {[eof $pipe] || ($deadline && [::tcl::clock::milliseconds] > $deadline)} {
             return 0
         }
         if {[incr turns] % $pulse == 0 && [IsStopped [pid $pipe]]} {
@@ -283,7 +283,7 @@ proc ::pysmtpd::link::Fill {deadline} {
             chan configure $pipe -blocking 0
             catch {flush $pipe}
         }
-        if {[clock microseconds] > $patient} {
+        if {[::tcl::clock::microseconds] > $patient} {
             after 1
         }
     }
