@@ -17,6 +17,7 @@ namespace eval ::pysmtpd {
         trace add variable channel read ::pysmtpd::Looked
         list [catch {{*}$prefix {*}$arguments} message settings] $message $settings
     } ::smtpd}
+    variable named {{verb channel line} {$verb $channel $line} ::smtpd} ;# a verb is called MAIL, not ::smtpd::MAIL
     variable verb_procedure {{channel verb line} {
         list [catch {$verb $channel $line} message settings] $message $settings
     } ::smtpd}
@@ -76,7 +77,7 @@ proc ::pysmtpd::Prefix {option} {
 # ::pysmtpd::Qualified --
 #
 #   Return a command prefix of the script's. An unqualified command is the script's global one before it is one of ours: a
-#   script's [proc deliver] is not ::smtpd::deliver.
+#   script's [proc deliver] is not ::smtpd::deliver. One that is none of ours keeps its name: its [info level 0] shows that.
 #
 proc ::pysmtpd::Qualified {prefix} {
     variable qualified
@@ -88,7 +89,10 @@ proc ::pysmtpd::Qualified {prefix} {
         if {[array size qualified] > 100} {
             array unset qualified ;# a script that sets another one each time
         }
-        set qualified($prefix) [lreplace $prefix 0 0 ::$command]
+        set qualified($prefix) $prefix
+        if {[namespace which -command ::smtpd::$command] ne ""} {
+            set qualified($prefix) [lreplace $prefix 0 0 ::$command]
+        }
         return $qualified($prefix)
     }
     return $prefix
@@ -182,7 +186,9 @@ proc ::pysmtpd::Validate {kind channel prefix address {path {}} {options {}} {li
         set line [::smtpd::state $channel client_port]
         return [$frames($frame) $channel $address $line]
     }
-    return [$frames($frame) $channel $line]
+    variable named
+    # tclint-disable-next-line command-args
+    return [apply $named [string map {::smtpd:: {}} $frames($frame)] $channel $line]
 }
 
 # ::pysmtpd::RunCommand --
@@ -283,12 +289,23 @@ proc ::pysmtpd::SetOption {option value} {
 #
 proc ::pysmtpd::SetCallback {name prefix} {
     upvar #0 ::smtpd::options options
-    set before $options($name)
+    set before [Option $name]
     set options($name) $prefix
     if {[CallsPython $prefix] && [catch {link::ready} message settings]} {
         set options($name) $before
         return -code error -level 3 -errorcode [dict get $settings -errorcode] "-$name: $message"
     }
+}
+
+# ::pysmtpd::Option --
+#
+#   Return the value of a stock option; another one where a script has unset that.
+#
+proc ::pysmtpd::Option {name {otherwise {}}} {
+    if {[info exists ::smtpd::options($name)]} {
+        return $::smtpd::options($name) ;# not [expr]'s result: it would make 16 of 0x10
+    }
+    return $otherwise
 }
 
 # ::pysmtpd::CallsPython --
@@ -304,8 +321,9 @@ proc ::pysmtpd::CallsPython {prefix} {
 #   Return all settings as the engine takes them: a flat list of names and values.
 #
 proc ::pysmtpd::Settings {} {
-    set settings [list hostname [info hostname] server_address $::smtpd::options(serveraddr) \
-        banner $::smtpd::options(banner) version $::smtpd::version log_level [LogLevel]]
+    variable log_level [LogLevel]
+    set settings [list hostname [info hostname] server_address [Option serveraddr] banner [Option banner] \
+        version $::smtpd::version log_level $log_level]
     foreach command $::smtpd::commands {
         lappend settings command $command
     }
@@ -328,7 +346,7 @@ proc ::pysmtpd::Settings {} {
         }
     }
     foreach name {deliver deliverMIME validate_host validate_sender validate_recipient} {
-        lappend settings {*}[CallbackSetting $name $::smtpd::options($name)]
+        lappend settings {*}[CallbackSetting $name [Option $name unset]] ;# to ask for one that is not there is an error
     }
     lappend settings {*}[TlsSettings]
     lappend settings {*}[OwnSettings]

@@ -380,7 +380,8 @@ proc ::pysmtpd::AskAboutMessage {number channel changes text} {
         LearnMessage $number $changes $lines
     }
     set deliverable($channel) [list {*}$told($number) $lines]
-    if {[info exists ::pysmtpd::ours(deliver)] && $::smtpd::options(deliverMIME) eq ""} {
+    if {[info exists ::pysmtpd::ours(deliver)] && [info exists ::smtpd::options(deliverMIME)]
+        && $::smtpd::options(deliverMIME) eq ""} {
         # All that our own [deliver] would do.
         set code [catch {::smtpd::deliver_old $channel} result settings]
     } else {

@@ -31,7 +31,7 @@ proc ::pysmtpd::Listen {number channel} {
     if {!$idle} {
         return
     }
-    set heard($number) [clock milliseconds]
+    set heard($number) [::tcl::clock::milliseconds]
     if {$alarm eq ""} {
         SetAlarm [expr {int($idle * 1000)}]
     }
@@ -63,7 +63,7 @@ proc ::pysmtpd::SetIdle {seconds} {
     after cancel $alarm
     set alarm {}
     if {$idle && [array size channels]} {
-        set now [clock milliseconds]
+        set now [::tcl::clock::milliseconds]
         foreach number [array names channels] {
             set heard($number) $now
         }
@@ -84,7 +84,7 @@ proc ::pysmtpd::Sweep {} {
     if {!$idle} {
         return
     }
-    set now [clock milliseconds]
+    set now [::tcl::clock::milliseconds]
     set next [expr {int($idle * 1000)}]
     set before [expr {$now - $next}]
     set silent {}

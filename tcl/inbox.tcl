@@ -100,7 +100,7 @@ proc ::pysmtpd::Wait {wishes} {
     variable ticks
     variable waits
     set wait [incr waits]
-    set deadline [expr {[clock milliseconds] + [dict get $wishes -timeout]}]
+    set deadline [expr {[::tcl::clock::milliseconds] + [dict get $wishes -timeout]}]
     set seen -1
     while 1 {
         set came [Inbox came]
@@ -111,7 +111,7 @@ proc ::pysmtpd::Wait {wishes} {
                 break
             }
         }
-        set left [expr {$deadline - [clock milliseconds]}]
+        set left [expr {$deadline - [::tcl::clock::milliseconds]}]
         if {$left <= 0} {
             break
         }

@@ -33,7 +33,7 @@ namespace eval ::pysmtpd {
 proc ::pysmtpd::Arrived {number channel} {
     variable heard
     variable standing
-    set heard($number) [clock milliseconds]
+    set heard($number) [::tcl::clock::milliseconds]
     if {$standing($number) <= 0} {
         link::readable $number $channel
         return

@@ -217,7 +217,7 @@ proc ::pysmtpd::link::Request {operation texts {session 0}} {
     Send $operation $session [Pack $texts]
     catch {flush $pipe}
     # A call takes as long as the function called; settings are taken at once, or the child is broken.
-    set deadline [expr {$operation == 7 ? [clock milliseconds] + $patience : 0}]
+    set deadline [expr {$operation == 7 ? [::tcl::clock::milliseconds] + $patience : 0}]
     set scan $position
     while 1 {
         while {[string length $received] - $scan >= 9} {
@@ -262,12 +262,12 @@ proc ::pysmtpd::link::Fill {deadline} {
     variable received
     variable pulse
     set turns 0
-    set patient [expr {[clock microseconds] + 500}] ;# most answers come sooner than a sleep would end
+    set patient [expr {[::tcl::clock::microseconds] + 500}] ;# most answers come sooner than a sleep would end
     while 1 {
         if {$pipe eq "" || [catch {read $pipe} bytes]} {
             return 0
         }
-        if {$deadline && [clock milliseconds] > $deadline} {
+        if {$deadline && [::tcl::clock::milliseconds] > $deadline} {
             # It may be anything that PYSMTPD_PYTHON names: it does not end with its input, or says something without end.
             Kill
             return 0
@@ -290,7 +290,7 @@ proc ::pysmtpd::link::Fill {deadline} {
             chan configure $pipe -blocking 0
             catch {flush $pipe}
         }
-        if {[clock microseconds] > $patient} {
+        if {[::tcl::clock::microseconds] > $patient} {
             after 1
         }
     }
@@ -619,7 +619,11 @@ proc ::pysmtpd::link::Accept {number kind acceptance more} {
         ::pysmtpd::Note error $message
     }
     Send 9 $number {}
-    if {$kind eq "deliver" && ![string length $acceptance]} {
+    if {$kind ne "deliver" && !$more && $::pysmtpd::log_level in {debug info notice}} {
+        # Who has the reply may look for its line in the log.
+        Request 10 {} $number
+        ActFor $number 17
+    } elseif {$kind eq "deliver" && ![string length $acceptance]} {
         # Under TLS, only the child can send it: see to that.
         ::pysmtpd::Result [Request 10 {} $number]
         ActFor $number {16 17 24}

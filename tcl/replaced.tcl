@@ -285,7 +285,7 @@ proc ::pysmtpd::Serve {number channel} {
         return
     }
     if {$idle} {
-        set heard($number) [clock milliseconds]
+        set heard($number) [::tcl::clock::milliseconds]
     }
     if {![info exists lent($number)] && ![info exists encrypted($number)]} {
         Lend $number
@@ -317,7 +317,7 @@ proc ::pysmtpd::ReadLines {number channel} {
     variable idle
     variable awaited
     if {$idle} {
-        set heard($number) [clock milliseconds]
+        set heard($number) [::tcl::clock::milliseconds]
     }
     if {[info exists awaited($number)] && ![info exists busy($number)]} {
         unset awaited($number)

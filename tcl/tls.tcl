@@ -53,7 +53,7 @@ proc ::pysmtpd::UseTls {value} {
 #   Return all that UseTls and SetTls change, for RestoreTls.
 #
 proc ::pysmtpd::TlsState {} {
-    return [list $::smtpd::options(usetls) $::smtpd::options(tlsopts)]
+    return [list [Option usetls 0] [Option tlsopts]]
 }
 
 # ::pysmtpd::CheckTls --
@@ -82,12 +82,12 @@ proc ::pysmtpd::CheckTls {before} {
 #
 proc ::pysmtpd::TlsSettings {} {
     variable own
-    set usetls $::smtpd::options(usetls)
+    set usetls [Option usetls 0]
     if {!$usetls && (![dict exists $own tls] || [dict get $own tls] eq "off")} {
         return {}
     }
     set settings [list tls usetls text $usetls]
-    dict for {option value} $::smtpd::options(tlsopts) {
+    dict for {option value} [Option tlsopts] {
         if {$value eq ""} {
             continue
         }
@@ -173,12 +173,13 @@ proc ::pysmtpd::IsEncrypted {number} {
 #   tls package.
 #
 proc ::pysmtpd::TlsCallback {channel option args} {
-    if {![dict exists $::smtpd::options(tlsopts) -command]} {
+    set tlsopts [Option tlsopts]
+    if {![dict exists $tlsopts -command]} {
         return {}
     }
     variable tls_command
     # tclint-disable-next-line command-args
-    lassign [apply $tls_command [dict get $::smtpd::options(tlsopts) -command] $option $channel $args] code result settings
+    lassign [apply $tls_command [dict get $tlsopts -command] $option $channel $args] code result settings
     if {$option eq "info"} {
         return {}
     }

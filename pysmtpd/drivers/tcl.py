@@ -534,6 +534,8 @@ class TclEngine:
                 changes = live.changes()
                 if type(question) is Command:
                     changes = *changes, *live.message()
+                elif live.session.id and not live.session.has_message:
+                    changes = *changes, "data", ()  # there was a message, and RSET behind it
                 return "ask", (question.kind, changes, value_of(question, live.session))
 
 

@@ -57,7 +57,11 @@ class TkLink:
         self._tk.call("set", "::pysmtpd::python", sys.executable)  # for child interpreters
         for name, command in self._commands().items():
             self._tk.createcommand(f"::pysmtpd::engine::{name}", command)
-        # The index first: who forgets the package, and requires it again, is to have ours.
+        # tcllib's packages go before ours, which are not to be found before Tcl has looked everywhere.
+        self._tk.eval("catch {package require logger}")
+        # Who gives a child interpreter this one's auto_path gives it our package.
+        self._tk.call("lappend", "::auto_path", str(tcl_path()))
+        # The index before the package: who forgets it, and requires it again, is to have ours.
         self._tk.call("apply", "dir {source [file join $dir pkgIndex.tcl]}", str(tcl_path()))
         self._tk.call("source", str(tcl_path() / "smtpd.tcl"))
 

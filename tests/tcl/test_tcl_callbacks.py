@@ -784,6 +784,18 @@ def test_the_lines_of_a_message_go_with_its_transaction_though_another_has_begun
         assert server.eval(LINES) == "2"
 
 
+def test_validators_do_not_see_the_lines_of_a_message_that_was_reset(serve):
+    count = "upvar 1 channel channel; lappend ::counts [llength [smtpd::state $channel data]]"
+    server = serve(f"proc look args {{{count}}}; smtpd::configure -deliver ::look -validate_sender ::look")
+    with server.client() as client:
+        client.hello()
+        client.mail(body="Subject: x\r\n\r\nhello\r\n")
+        client.command("MAIL FROM:<z@example.org>", 250)
+        client.command("RSET", 250)
+        client.command("MAIL FROM:<z@example.org>", 250)
+    assert server.eval("set counts") == "0 7 7 0"
+
+
 def test_what_has_no_envelope_is_not_delivered(serve):
     """A script may have it that a message is being received, whatever was said before."""
     server = serve("proc d args {puts [list delivered {*}$args]}; smtpd::configure -deliver d")

@@ -81,13 +81,14 @@ def test_without_any_other_smtpd(tmp_path):
     assert run(tmp_path, f"package require smtpd\n{ASK}", TCLLIBPATH=BARE).stdout.strip() == LOADED
 
 
-def test_child_interpreters_find_it_as_well(tmp_path, other):
+@pytest.mark.parametrize(("shell", "ours"), [("tclsh", OURS), ("tkinter", "")], ids=["tclsh", "tkinter"])
+def test_child_interpreters_find_it_as_well(tmp_path, other, shell, ours):
     script = f"""
 set child [interp create]
 $child eval [list set auto_path $auto_path]
 $child eval {{package require smtpd; {ASK}}}
 """
-    assert run(tmp_path, script, TCLLIBPATH=f"{other('1.6')} {OURS}").stdout.strip() == LOADED
+    assert run(tmp_path, f"{script}exit", shell, TCLLIBPATH=f"{other('1.6')} {ours}").stdout.strip() == LOADED
 
 
 @pytest.mark.parametrize("shell", ["tclsh", "tkinter"])
