@@ -57,6 +57,7 @@ class BaseServer:
         self._adopted = False  # the socket it listens on is the caller's, and so is the file of a UNIX socket
         self._store = store
         self._keeps = keep
+        self._configuring = threading.RLock()  # and not Lock: a signal handler may come in between
         self.inbox = Inbox()
         self.options = Options(
             Config(clock.timestamp, clock.new_id, socket.gethostname()),
@@ -82,7 +83,8 @@ class BaseServer:
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Set options. Raises ConfigurationError naming the option, its value and what is allowed."""
-        self.options.set(values)
+        with self._configuring:
+            self.options.set(values)
 
     def cget(self, option: str) -> Any:
         """Return the value of an option, ``socket`` (while listening) included. Raises ConfigurationError."""
@@ -154,15 +156,23 @@ class BaseServer:
         if self._listening():
             raise RuntimeError(f"smtpd service already running on {self._name()}")
         if myaddr is None and port is None and self._given is not None:
-            given, self._given = self._given, None
+            listener, self._given = listening.adopt(self._given), None
             self._adopted = True
-            return listening.adopt(given)
+            return listener
         self._adopted = False
         myaddr = self._host if myaddr is None else myaddr
         listener = listening.listen(myaddr, self._port if port is None else port)
         if myaddr and not listening.is_path(myaddr):
-            self.options.set({"serveraddr": myaddr})
+            self.configure({"serveraddr": myaddr})
         return listener
+
+    def _give_up(self, listener: socket.socket) -> None:
+        """Nobody can serve on the listening socket: close it; one of the caller's stays, for another attempt."""
+        if self._adopted:
+            self._given = listener
+        else:
+            listening.remove_path(listener.getsockname())
+            listener.close()
 
     def _has_started(self, listener: socket.socket) -> None:
         self._listener = listener

@@ -1,14 +1,20 @@
 """What both servers for Python have in common, on each driver."""
 
+import errno
 import os
 import socket
+import sys
+import threading
 from unittest.mock import Mock
 
 import pytest
 from python_server import KINDS
 from smtp_client import Client
 
-from pysmtpd import ConfigurationError
+from pysmtpd import ConfigurationError, Server
+from pysmtpd.drivers import aio, sockets
+
+POLLER = sockets.new_poller
 
 
 @pytest.fixture(params=KINDS)
@@ -272,3 +278,76 @@ def test_an_inbox_for_each_recipient(make):
         client.mail(recipients=("<c@example.org>",))
     first, second = made.server.messages
     assert made.server.inboxes == {"b@example.org": [first], "c@example.org": [first, second]}
+
+
+@pytest.fixture
+def quick_switches():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def no_descriptor_left(monkeypatch):
+    """A function that says that from now on there is none left for a poller, or that there are some again."""
+
+    def fail():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def change(left):
+        for module in (sockets, aio):
+            monkeypatch.setattr(module, "new_poller", fail if left else POLLER)
+
+    return change
+
+
+def test_what_a_start_in_vain_has_opened_is_closed_again(make, no_descriptor_left, tmp_path):
+    path = str(tmp_path / "mail")
+    for host in ("127.0.0.1", path):
+        made = make(host)
+        no_descriptor_left(True)
+        descriptors = os.listdir("/proc/self/fd")
+        with pytest.raises(OSError, match="Too many"):
+            made.start()
+        assert os.listdir("/proc/self/fd") == descriptors
+        no_descriptor_left(False)
+        assert not os.path.exists(path)
+        made.start()
+        assert made.server.host == host
+
+
+def test_a_socket_of_ones_own_outlives_a_start_in_vain(make, no_descriptor_left):
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        made = make(sock=given)
+        no_descriptor_left(True)
+        with pytest.raises(OSError, match="Too many"):
+            made.start()
+        no_descriptor_left(False)
+        assert made.start() is given
+        made.close()
+
+
+def test_options_are_set_from_many_threads_at_once(quick_switches):
+    """And none is lost, while the server looks at them."""
+    failures = []
+
+    def change(name):
+        try:
+            for _ in range(300):
+                server.configure({name: None})
+                server.configure({name: print})
+        except Exception as error:
+            failures.append(error)
+
+    with Server() as server:
+        names = ("validate_host", "validate_sender", "validate_recipient", "validate_user")
+        threads = [threading.Thread(target=change, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert [server.cget(name) for name in names] == [print] * 4
