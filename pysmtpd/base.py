@@ -144,9 +144,11 @@ class BaseServer:
         return context
 
     def _name(self) -> Any:
-        if self._listener is None or not self._listening():
-            raise RuntimeError("the server is not listening: call start, or use it in a with statement")
-        return self._listener.getsockname()
+        listener = self._listener
+        with suppress(OSError):  # closed this very moment, by another thread
+            if listener is not None and self._listening():
+                return listener.getsockname()
+        raise RuntimeError("the server is not listening: call start, or use it in a with statement")
 
     def _listening(self) -> bool:
         """Tell whether it listens. In the child of a fork it does not: there the socket is closed."""
@@ -323,5 +325,7 @@ class BaseServer:
 
 def print_log(event: Log) -> None:
     """Write a line of the log to stderr; where that is gone, to nobody."""
+    if sys.stderr is None:  # print would take standard output for it
+        return
     with suppress(OSError, ValueError):
         print(f"[{clock.time_of_day()} smtpd {event.level}] {one_line(event.text)}", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
@@ -351,3 +352,19 @@ def test_options_are_set_from_many_threads_at_once(quick_switches):
             thread.join()
         assert failures == []
         assert [server.cget(name) for name in names] == [print] * 4
+
+
+def test_where_it_listens_can_be_asked_while_others_start_and_stop_it(quick_switches):
+    def restart():
+        for _ in range(500):
+            server.start()
+            server.stop()
+
+    server = Server()
+    thread = threading.Thread(target=restart)
+    thread.start()
+    while thread.is_alive():
+        with suppress(RuntimeError):  # not listening
+            assert server.host == "127.0.0.1"
+    thread.join()
+    server.close()

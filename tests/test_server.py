@@ -76,6 +76,14 @@ def test_log_lines_go_to_stderr_without_controls(server, capfd):
     assert "\x1b" not in errors
 
 
+def test_log_lines_go_nowhere_where_stderr_is_closed(server, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    server.configure({"loglevel": "debug"})
+    server.start("127.0.0.1", 0)
+    server.stop()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_in_a_with_statement_it_listens_and_afterwards_nothing_is_left():
     before = threading.active_count()
     with Server() as server:
