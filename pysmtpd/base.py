@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from pysmtpd import clock, listening
+from pysmtpd.callbacks import check_callback
 from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
 from pysmtpd.core.faults import Asked, Fault, Faults
 from pysmtpd.core.replies import free_reply, one_line
@@ -55,6 +56,8 @@ class BaseServer:
         self._port = port
         self._given = sock
         self._adopted = False  # the socket it listens on is the caller's, and so is the file of a UNIX socket
+        if store is not None:
+            check_callback("store.add", getattr(store, "add", None))
         self._store = store
         self._keeps = keep
         self._configuring = threading.RLock()  # and not Lock: a signal handler may come in between

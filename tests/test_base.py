@@ -53,6 +53,20 @@ def test_without_listening_there_is_no_address(make):
             getattr(server, name)
 
 
+class Slow:
+    async def add(self, message, trace):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("store", "said"), [("mail.mbox", "store.add is NoneType None"), (Slow(), "store.add is a coroutine function")]
+)
+def test_what_cannot_store_a_message_is_named(make, store, said):
+    """Else all messages would be answered 451, or 250, with nothing stored."""
+    with pytest.raises(ConfigurationError, match=said):
+        make(store=store)
+
+
 def test_over_ipv6(make):
     if not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
