@@ -36,7 +36,7 @@ class Loop(Sockets):
         self._thread = threading.Thread(target=self._run, name="pysmtpd", daemon=True)
         try:
             self._thread.start()
-        except BaseException:  # the system has no thread left
+        except RuntimeError:  # the system has no thread left
             self.let_go()
             raise
 
