@@ -382,3 +382,19 @@ def test_where_it_listens_can_be_asked_while_others_start_and_stop_it(quick_swit
             assert server.host == "127.0.0.1"
     thread.join()
     server.close()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_whoever_closes_the_listening_socket_by_hand_harms_nobody(make, again):
+    """As a script does that has it from ``start``."""
+    made = make()
+    listener = made.start()
+    with Client(made.server.addr) as client:
+        client.hello()
+        listener.close()
+        if again:
+            with Client(made.start().getsockname()) as other:
+                other.hello()
+        made.close()
+        client.expect(421)
+        client.expect_end()
