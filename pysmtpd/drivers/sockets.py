@@ -384,9 +384,10 @@ class Sockets:
         """Close a listening socket; connections stay. May be called from any thread, and waits for nobody."""
         handler = self._listeners.pop(listener, None)
         if handler is not None:
-            if self._handlers.get(handler.descriptor) is handler:  # else closed by its user, and the number is another's now
+            descriptor = handler.descriptor
+            if self._handlers.get(descriptor) is handler:  # else closed by its user, and the number is another's now
                 with suppress(OSError):  # closed by its user
-                    self.forget(handler.descriptor)
+                    self.forget(descriptor)
             listener.close()
 
     def call(self, function: Callable[[], None]) -> None:
