@@ -65,11 +65,15 @@ class Server(BaseServer):
         if self._loop_has_ended():
             await self.close()
         listener = self._open_listener(myaddr, port)
-        if self._hub is None:
-            self._service = self._new_service()  # an old one's clients may be about to be told goodbye
-            self._hub = Hub(self._service, asyncio.get_running_loop())
+        try:
+            if self._hub is None:
+                self._service = self._new_service()  # an old one's clients may be about to be told goodbye
+                self._hub = Hub(self._service, asyncio.get_running_loop())
+            self._hub.serve(listener)
+        except BaseException:
+            self._give_up(listener)
+            raise
         self._has_started(listener)
-        self._hub.serve(listener)
         return listener
 
     def _loop_has_ended(self) -> bool:

@@ -1,5 +1,6 @@
 """The names of the stock package, over one default server: Python's own, or the one of an installed interpreter."""
 
+from _thread import allocate_lock  # the module threading would be loaded by every import of the package
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pysmtpd.server import Server
 
 _server: "Server | InstalledServer | None" = None
+_making = allocate_lock()
 
 
 def _default() -> "Server | InstalledServer":
@@ -19,7 +21,9 @@ def _default() -> "Server | InstalledServer":
     if _server is None:
         from pysmtpd.server import Server
 
-        _server = Server.default()
+        with _making:
+            if _server is None:  # still: threads may come here at the same time
+                _server = Server.default()
     return _server
 
 

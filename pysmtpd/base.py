@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from pysmtpd import clock, listening
+from pysmtpd.callbacks import check_callback
 from pysmtpd.core import Accept, Config, Deliver, Log, Session, Verdict
 from pysmtpd.core.faults import Asked, Fault, Faults
 from pysmtpd.core.replies import free_reply, one_line
@@ -55,8 +56,11 @@ class BaseServer:
         self._port = port
         self._given = sock
         self._adopted = False  # the socket it listens on is the caller's, and so is the file of a UNIX socket
+        if store is not None:
+            check_callback("store.add", getattr(store, "add", None))
         self._store = store
         self._keeps = keep
+        self._configuring = threading.RLock()  # and not Lock: a signal handler may come in between
         self.inbox = Inbox()
         self.options = Options(
             Config(clock.timestamp, clock.new_id, socket.gethostname()),
@@ -82,7 +86,8 @@ class BaseServer:
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Set options. Raises ConfigurationError naming the option, its value and what is allowed."""
-        self.options.set(values)
+        with self._configuring:
+            self.options.set(values)
 
     def cget(self, option: str) -> Any:
         """Return the value of an option, ``socket`` (while listening) included. Raises ConfigurationError."""
@@ -142,9 +147,11 @@ class BaseServer:
         return context
 
     def _name(self) -> Any:
-        if self._listener is None or not self._listening():
-            raise RuntimeError("the server is not listening: call start, or use it in a with statement")
-        return self._listener.getsockname()
+        listener = self._listener
+        with suppress(OSError):  # closed this very moment, by another thread
+            if listener is not None and self._listening():
+                return listener.getsockname()
+        raise RuntimeError("the server is not listening: call start, or use it in a with statement")
 
     def _listening(self) -> bool:
         """Tell whether it listens. In the child of a fork it does not: there the socket is closed."""
@@ -154,15 +161,24 @@ class BaseServer:
         if self._listening():
             raise RuntimeError(f"smtpd service already running on {self._name()}")
         if myaddr is None and port is None and self._given is not None:
-            given, self._given = self._given, None
+            listener, self._given = listening.adopt(self._given), None
             self._adopted = True
-            return listening.adopt(given)
+            return listener
         self._adopted = False
         myaddr = self._host if myaddr is None else myaddr
         listener = listening.listen(myaddr, self._port if port is None else port)
         if myaddr and not listening.is_path(myaddr):
-            self.options.listens_on(myaddr)
+            with self._configuring:
+                self.options.listens_on(myaddr)
         return listener
+
+    def _give_up(self, listener: socket.socket) -> None:
+        """Nobody can serve on the listening socket: close it; one of the caller's stays, for another attempt."""
+        if self._adopted:
+            self._given = listener
+        else:
+            listening.remove_path(listener.getsockname())
+            listener.close()
 
     def _has_started(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -313,5 +329,7 @@ class BaseServer:
 
 def print_log(event: Log) -> None:
     """Write a line of the log to stderr; where that is gone, to nobody."""
+    if sys.stderr is None:  # print would take standard output for it
+        return
     with suppress(OSError, ValueError):
         print(f"[{clock.time_of_day()} smtpd {event.level}] {one_line(event.text)}", file=sys.stderr, flush=True)

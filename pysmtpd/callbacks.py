@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pysmtpd.core.events import (
     Accept,
@@ -138,18 +138,27 @@ def check_callback(name: str, function: object, *, awaits: bool = False) -> Call
     """
     if not callable(function):
         raise ConfigurationError(f"{name} is {type(function).__name__} {function!r}: must be a function")
-    if not awaits and _is_coroutine_function(function):
+    kind = _flags(function)
+    if kind & _GENERATOR:
+        raise ConfigurationError(f"{name} is a generator function, of which nothing would ever run: must be a plain function")
+    if not awaits and kind & _COROUTINE:
         raise ConfigurationError(f"{name} is a coroutine function, and nothing here can await it: must be a plain function")
     return function
 
 
-def _is_coroutine_function(function: object) -> bool:
+#: CO_COROUTINE; CO_GENERATOR and CO_ASYNC_GENERATOR. Saves the import of inspect.
+_COROUTINE: Final = 0x80
+_GENERATOR: Final = 0x20 | 0x200
+
+
+def _flags(function: object) -> int:
+    """Return what the code of a function says it is, be it a method, partly applied, or an object that can be called."""
     while isinstance(function, partial):
         function = function.func
     if not hasattr(getattr(function, "__func__", function), "__code__"):
         function = getattr(type(function), "__call__", function)  # noqa: B004 # an object whose call is the function
     code = getattr(getattr(function, "__func__", function), "__code__", None)
-    return bool(code is not None and code.co_flags & 0x80)  # CO_COROUTINE; saves the import of inspect
+    return 0 if code is None else int(code.co_flags)
 
 
 def _origin(module_name: str) -> str:
@@ -183,6 +192,11 @@ def put_question(callbacks: Mapping[str, Callback], question: Question) -> Verdi
     except BaseException as error:
         return refusal(error)
     return Accept()
+
+
+def is_future(result: object) -> bool:
+    """Tell whether what a callback has returned is a future. Its type is asked: a mock has whatever it is asked for."""
+    return hasattr(type(result), "add_done_callback")
 
 
 def _check_opinion(answer: object, details: tuple[object, ...]) -> None:
@@ -225,7 +239,7 @@ def call_back(callbacks: Mapping[str, Callback], question: Question) -> object:
                 return answer
             if hasattr(answer, "__await__"):
                 return _opinion_to_come(answer, details)
-            if details[2] and hasattr(type(answer), "add_done_callback"):
+            if details[2] and is_future(answer):
                 return answer
             _check_opinion(answer, details)
             return None

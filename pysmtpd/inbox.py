@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from re import Pattern
 from typing import Final
 
@@ -73,7 +73,7 @@ class Inbox:
             while not search.look():
                 left = deadline - time.monotonic()
                 # The wait tells the time, too: a test may have stopped the clock.
-                if not (left > 0 and news.wait(left)) and not search.look():
+                if not (left > 0 and news.wait(min(left, threading.TIMEOUT_MAX))) and not search.look():
                     raise NotReceived(self.missing(wanted, search.outcome(timeout)))
                 news.clear()
         return search.found
@@ -99,7 +99,8 @@ class Inbox:
         deadline = time.monotonic() + timeout
 
         def listener() -> None:
-            loop.call_soon_threadsafe(news.set)
+            with suppress(RuntimeError):  # the event loop has been closed, and nobody waits any more
+                loop.call_soon_threadsafe(news.set)
 
         with self._told(listener):
             while not search.look():

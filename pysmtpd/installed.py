@@ -7,6 +7,7 @@ from typing import Any
 
 from pysmtpd.callbacks import CALLBACK_OPTIONS, ConfigurationError, callbacks_in, check_callback
 from pysmtpd.drivers.tcl import TclEngine, overrides_from_environment
+from pysmtpd.drivers.tcl_values import tcl_value
 from pysmtpd.drivers.tk import TkLink
 from pysmtpd.options import OWN_OPTIONS, read
 
@@ -83,7 +84,7 @@ class InstalledServer:
             if len(words) == 2 and words[0] == _CALL:
                 return self._engine.function_named(words[1])
         name = option.lstrip("-")
-        return read(name, str(value)) if name in OWN_OPTIONS else value
+        return read(name, tcl_value(value)) if name in OWN_OPTIONS else value
 
     def option_names(self) -> tuple[str, ...]:
         """Return the names of all options."""

@@ -25,16 +25,24 @@ def listen(address: str, port: int) -> socket.socket:
             UNIX socket, which replaces one that nobody listens on any more.
         port: port number; 0 for a free one.
 
-    Raises ConfigurationError for a port that is none, OSError naming address and port when they cannot be had.
+    Raises ConfigurationError for a port that is none, or an address that is no string; OSError naming address and port when they
+    cannot be had.
     """
     check_port(port)
+    if not isinstance(address, str):
+        raise ConfigurationError(f"host is {address!r}: must be a string, with an address, a name or a path")
     try:
         if is_path(address):
             return _listen_on_path(address)
         return _tcp_listener(address, port)
     except OSError as error:
-        where = address if is_path(address) else f"{address or 'all interfaces'}, port {port}"
-        raise type(error)(error.errno, f"cannot listen on {where}: {error.strerror or error}") from error
+        raise type(error)(error.errno, f"cannot listen on {_where(address, port)}: {error.strerror or error}") from error
+    except ValueError as error:  # UnicodeError is one: no name of a host, nor of a file, looks like that
+        raise OSError(errno.EINVAL, f"cannot listen on {_where(address, port)}: {error}") from error
+
+
+def _where(address: str, port: int) -> str:
+    return address if is_path(address) else f"{address or 'all interfaces'}, port {port}"
 
 
 def _tcp_listener(address: str, port: int) -> socket.socket:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pysmtpd.core.events import Deliver
     from pysmtpd.core.tls import TlsFacts
 
-#: What the email package raises on odd MIME: unknown charsets, broken encodings, headers without a value, parts too deep.
-_ODD = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
+#: What the email package raises on odd MIME: unknown charsets, broken encodings, headers without a value, parts too deep; and
+#: what it only warns of, where a test has warnings raised.
+_ODD = (LookupError, ValueError, TypeError, AttributeError, RecursionError, Warning)
 
 
 class Message:

@@ -66,7 +66,7 @@ def _users(value: Any) -> bool:
 
 
 def _mechanisms(value: Any) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(name in MECHANISMS for name in value)
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(name, str) and name in MECHANISMS for name in value)
 
 
 FLAG = Kind("True or False", lambda value: isinstance(value, bool), _read_flag)
@@ -231,10 +231,11 @@ class Options:
         return bare
 
     def _listen(self, name: str, value: Callback | str | None) -> None:
-        if value is None or isinstance(value, str):  # the empty string, as Tcl has it
-            self.callbacks.pop(name, None)
-        else:
-            self.callbacks[name] = value
+        # Another dictionary each time: a session in another thread may be looking into the one before.
+        callbacks = {option: function for option, function in self.callbacks.items() if option != name}
+        if value is not None and not isinstance(value, str):  # the empty string, as Tcl has it
+            callbacks[name] = value
+        self.callbacks = callbacks
         self.config.listen_for(self._always.union(CALLBACK_OPTIONS.get(option, "tls") for option in self.callbacks))
 
 

@@ -66,21 +66,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the clients did to the report of a test that failed."""
+    """Add what the clients did to the report of a test that failed. Its servers go with the last report."""
     report = yield
     if report.failed:
         for server in _servers_of(item):
             if transcript := server.transcript:
                 report.sections.append(("pysmtpd: what the clients did", transcript))
+    if report.when == "teardown" and _SERVERS in item.stash:
+        del item.stash[_SERVERS]
     return report
 
 
 def _servers_of(item: pytest.Item) -> "list[Server]":
     servers = item.stash.get(_SERVERS, None) or []
     shared = item.config.stash.get(_SESSION_SERVER, None)
-    if shared is not None and "pysmtpd_session" in getattr(item, "fixturenames", ()):
-        return [*servers, shared]
-    return servers
+    return servers if shared is None else [*servers, shared]
 
 
 def _started(options: dict[str, Any]) -> "Server":

@@ -56,10 +56,14 @@ class Server(BaseServer):
         """
         with self._lock:
             listener = self._open_listener(myaddr, port)
-            if self._loop is None or not self._loop.running:
-                self._service = self._new_service()  # an old loop may be about to end what it served
-                self._loop = Loop(self._service)
-            self._loop.serve(listener)
+            try:
+                if self._loop is None or not self._loop.running:
+                    self._service = self._new_service()  # an old loop may be about to end what it served
+                    self._loop = Loop(self._service)
+                self._loop.serve(listener)
+            except BaseException:
+                self._give_up(listener)
+                raise
             self._has_started(listener)
         return listener
 

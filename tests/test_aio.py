@@ -2,11 +2,16 @@
 
 import asyncio
 import smtplib
+import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 import uvloop
 from python_server import LoopThatCannotWait
+from smtp_client import DEADLINE
+from tclsh import environment
 
 import pysmtpd
 from pysmtpd import NotReceived, aio
@@ -184,3 +189,72 @@ def test_a_blocking_callback_in_a_thread_lets_the_loop_go_on(run):
             assert len(server.messages) == 1
 
     run(main())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("left", ["a callback", "serve_forever", "wait_for"])
+def test_it_starts_again_whatever_was_waited_for_in_an_event_loop_that_was_closed(new_loop, left):
+    entered = asyncio.Event()
+
+    async def deliver(*_):
+        entered.set()
+        await asyncio.Event().wait()
+
+    async def begin():
+        await server.start()
+        if left == "a callback":
+            server.configure({"deliver": deliver})
+            client.connect(server.addr)
+            client.sendall(b"HELO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\n")
+            await entered.wait()
+        else:
+            tasks.append(asyncio.create_task(getattr(server, left)()))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    async def again():
+        server.configure({"deliver": None})
+        async with server:
+            await asyncio.to_thread(send, server.addr)
+
+    server, tasks, loop = aio.Server(), [], new_loop()
+    with socket.socket() as client:
+        loop.run_until_complete(begin())
+        loop.close()
+        asyncio.run(again())
+    assert len(server.messages) == 1
+
+
+def test_the_child_of_a_fork_has_no_server_and_the_parents_goes_on():
+    program = """
+import asyncio, os, socket
+from pysmtpd import aio
+
+async def main():
+    async with aio.Server() as server:
+        address = server.addr
+        child_end, parent_end = socket.socketpair()
+        client = socket.create_connection(address)
+        if not (child := os.fork()):
+            parent_end.close()
+            try:
+                server.port
+            except RuntimeError:
+                child_end.send(b"none")
+            child_end.recv(1)
+            os._exit(0)
+        child_end.close()
+        client.setblocking(False)
+        said = await asyncio.to_thread(parent_end.recv, 9)
+        greeting = await asyncio.get_running_loop().sock_recv(client, 3)
+    try:
+        socket.create_connection(address)
+    except ConnectionRefusedError:
+        print(said, greeting)
+    parent_end.close()
+    os.waitpid(child, 0)
+
+asyncio.run(main())
+"""
+    result = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.stdout, result.stderr) == ("b'none' b'220'\n", "")

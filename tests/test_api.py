@@ -260,3 +260,20 @@ print(entered.wait(10))
 """
     result = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=20)
     assert (result.returncode, result.stdout, result.stderr) == (0, "True\n", "")
+
+
+def test_threads_that_come_first_at_the_same_time_find_one_server():
+    program = """
+import threading, pysmtpd
+options = {"banner": "x", "deliver": print, "validate_host": print, "validate_sender": print, "validate_recipient": print}
+together = threading.Barrier(len(options))
+def first(name):
+    together.wait()
+    pysmtpd.configure(**{name: options[name]})
+threads = [threading.Thread(target=first, args=(name,)) for name in options]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print([name for name in options if pysmtpd.cget(name) is not options[name]])
+"""
+    result = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -1,15 +1,22 @@
 """What both servers for Python have in common, on each driver."""
 
+import errno
 import os
 import socket
+import sys
+import threading
 import time
+from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
 from python_server import KINDS
 from smtp_client import Client
 
-from pysmtpd import ConfigurationError
+from pysmtpd import ConfigurationError, Server
+from pysmtpd.drivers import aio, sockets
+
+POLLER = sockets.new_poller
 
 
 @pytest.fixture(params=KINDS)
@@ -57,6 +64,20 @@ def test_it_calls_itself_what_the_option_says(make):
     made.start()
     with Client(made.server.addr) as client:
         assert client.expect(220).text.split()[0] == "127.0.0.1"
+
+
+class Slow:
+    async def add(self, message, trace):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("store", "said"), [("mail.mbox", "store.add is NoneType None"), (Slow(), "store.add is a coroutine function")]
+)
+def test_what_cannot_store_a_message_is_named(make, store, said):
+    """Else all messages would be answered 451, or 250, with nothing stored."""
+    with pytest.raises(ConfigurationError, match=said):
+        make(store=store)
 
 
 def test_over_ipv6(make):
@@ -306,3 +327,108 @@ def test_a_client_that_sends_mails_ahead_lets_others_in_between(make):
         assert len(delivered) < 500
         ahead.expect(*[250, 250, 354, 250] * 999)
     assert delivered.count("<ahead@b.c>") == 1000
+
+
+@pytest.fixture
+def quick_switches():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def no_descriptor_left(monkeypatch):
+    """A function that says that from now on there is none left for a poller, or that there are some again."""
+
+    def fail():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def change(left):
+        for module in (sockets, aio):
+            monkeypatch.setattr(module, "new_poller", fail if left else POLLER)
+
+    return change
+
+
+def test_what_a_start_in_vain_has_opened_is_closed_again(make, no_descriptor_left, tmp_path):
+    path = str(tmp_path / "mail")
+    for host in ("127.0.0.1", path):
+        made = make(host)
+        no_descriptor_left(True)
+        descriptors = os.listdir("/proc/self/fd")
+        with pytest.raises(OSError, match="Too many"):
+            made.start()
+        assert os.listdir("/proc/self/fd") == descriptors
+        no_descriptor_left(False)
+        assert not os.path.exists(path)
+        made.start()
+        assert made.server.host == host
+
+
+def test_a_socket_of_ones_own_outlives_a_start_in_vain(make, no_descriptor_left):
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        made = make(sock=given)
+        no_descriptor_left(True)
+        with pytest.raises(OSError, match="Too many"):
+            made.start()
+        no_descriptor_left(False)
+        assert made.start() is given
+        made.close()
+
+
+def test_options_are_set_from_many_threads_at_once(quick_switches):
+    """And none is lost, while the server looks at them."""
+    failures = []
+
+    def change(name):
+        try:
+            for _ in range(300):
+                server.configure({name: None})
+                server.configure({name: print})
+        except Exception as error:
+            failures.append(error)
+
+    with Server() as server:
+        names = ("validate_host", "validate_sender", "validate_recipient", "validate_user")
+        threads = [threading.Thread(target=change, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert [server.cget(name) for name in names] == [print] * 4
+
+
+def test_where_it_listens_can_be_asked_while_others_start_and_stop_it(quick_switches):
+    def restart():
+        for _ in range(500):
+            server.start()
+            server.stop()
+
+    server = Server()
+    thread = threading.Thread(target=restart)
+    thread.start()
+    while thread.is_alive():
+        with suppress(RuntimeError):  # not listening
+            assert server.host == "127.0.0.1"
+    thread.join()
+    server.close()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_whoever_closes_the_listening_socket_by_hand_harms_nobody(make, again):
+    """As a script does that has it from ``start``."""
+    made = make()
+    listener = made.start()
+    with Client(made.server.addr) as client:
+        client.hello()
+        listener.close()
+        if again:
+            with Client(made.start().getsockname()) as other:
+                other.hello()
+        made.close()
+        client.expect(421)
+        client.expect_end()

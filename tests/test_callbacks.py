@@ -4,6 +4,7 @@ import sys
 import types
 from concurrent.futures import Future
 from enum import Enum
+from functools import partial
 from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
@@ -225,12 +226,25 @@ class Asynchronous:
         pass
 
 
-@pytest.mark.parametrize(
-    "function", [coroutine, Asynchronous().method, Asynchronous(), __import__("functools").partial(coroutine, 1), AsyncMock()]
-)
+@pytest.mark.parametrize("function", [coroutine, Asynchronous().method, Asynchronous(), partial(coroutine, 1), AsyncMock()])
 def test_coroutine_functions_in_any_shape_are_refused_when_configured(function):
     with pytest.raises(ConfigurationError, match="coroutine"):
         check_callback("deliver", function)
+
+
+def generator(*_):
+    yield
+
+
+async def asynchronous_generator(*_):
+    yield
+
+
+@pytest.mark.parametrize("function", [generator, asynchronous_generator, partial(generator, 1), types.coroutine(generator)])
+@pytest.mark.parametrize("awaits", [False, True])
+def test_generator_functions_are_refused_since_nothing_of_them_would_run(function, awaits):
+    with pytest.raises(ConfigurationError, match="deliver is a generator function"):
+        check_callback("deliver", function, awaits=awaits)
 
 
 @pytest.mark.parametrize("function", [print, len, [].append, str, lambda: None, Asynchronous, Mock(), MagicMock()])

@@ -64,6 +64,14 @@ def test_waiting_ends_where_a_test_has_stopped_the_clock(server, monkeypatch):
     later.join()
 
 
+def test_waiting_may_have_no_end(server):
+    send(server)
+    waiter = threading.Timer(0, send, [server, "late@example.org"])
+    waiter.start()
+    assert len(server.wait_for(to="late@example.org", timeout=float("inf"))) == 1
+    waiter.join()
+
+
 def test_none_is_expected(server):
     server.expect_none(timeout=0)
     send(server)

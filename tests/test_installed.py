@@ -34,6 +34,14 @@ def test_options_are_the_scripts_own(interpreter, server):
     assert interpreter.eval("list [smtpd::cget banner] [smtpd::cget deliver]") == "{from Python} {proc {a b}}"
 
 
+def test_all_options_can_be_read(server):
+    server.configure({"auth_mechanisms": ["PLAIN", "LOGIN"]})
+    options = {name: server.cget(name) for name in server.option_names()}
+    assert (options["auth_users"], options["auth_mechanisms"], options["size_limit"]) == ({}, ("PLAIN", "LOGIN"), 268_435_456)
+    server.configure({"auth_users": {"anna": "s3cret", "bert b": "x"}})
+    assert server.cget("auth_users") == {"anna": "s3cret", "bert b": "x"}
+
+
 def test_a_python_function_is_given_back_as_itself(interpreter, server):
     server.configure({"deliver": print})
     assert server.cget("deliver") is print

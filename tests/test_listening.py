@@ -1,7 +1,9 @@
 """Where a server listens."""
 
 import os
+import re
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,18 @@ def test_a_name_that_resolves_is_listened_on():
 def test_a_port_that_is_none_is_named(port):
     with pytest.raises(ConfigurationError, match=f"port is {port!r}: must be a number from 0 to 65535"):
         listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", [None, Path("/run/mail"), b"127.0.0.1"])
+def test_a_host_that_is_no_string_is_named(host):
+    with pytest.raises(ConfigurationError, match=f"host is {re.escape(repr(host))}: must be a string"):
+        listen(host, 0)
+
+
+@pytest.mark.parametrize("host", ["\u00fc" * 70, "a\0b", "/run/a\0b", "\ud800"])
+def test_what_no_host_can_be_called_cannot_be_had(host):
+    with pytest.raises(OSError, match="cannot listen on "):
+        listen(host, 0)
 
 
 def test_replies_are_not_held_back_for_an_acknowledgement():

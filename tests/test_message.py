@@ -46,6 +46,7 @@ def test_odd_bodies_have_an_answer():
     assert message(b"Content-Type: text/plain; charset=klingon\r\n\r\nnuqneH \xc3\xbc\r\n").text == "nuqneH ü\n"
     assert message(b"Content-Type: text/plain; charset=klingon\r\n\r\nnuqneH \xfc\r\n").text == "nuqneH ü\n"
     assert message(b"Content-Type: multipart/mixed\r\n\r\nx\r\n").attachments == []
+    assert message(b"Content-Type: text/plain; charset=unicode_escape\r\n\r\n\\d\r\n").text == "\\d\n"  # Python warns of that
     assert message(b"Subject: x\r\n\r\nplain only\r\n").html == ""
 
 

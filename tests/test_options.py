@@ -175,3 +175,9 @@ def test_one_refused_value_leaves_all_as_they_were(options):
 def test_an_unknown_name_cannot_be_read(options):
     with pytest.raises(ConfigurationError, match='unknown option "nope": must be one of'):
         options.get("nope")
+
+
+@pytest.mark.parametrize("value", [[["PLAIN"]], [{}], [None]])
+def test_mechanisms_that_are_no_names_are_named(options, value):
+    with pytest.raises(ConfigurationError, match="auth_mechanisms is"):
+        options.set({"auth_mechanisms": value})

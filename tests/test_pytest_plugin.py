@@ -162,3 +162,31 @@ def test_where_no_test_asks_for_it_nothing_is_loaded(suite):
     assert "pysmtpd.pytest_plugin" in loaded
     slow = {"asyncio", "ssl", "email", "selectors", "socket", "threading", "pysmtpd.server", "pysmtpd.message"}
     assert not set(loaded) & slow
+
+
+def test_what_a_test_has_received_goes_with_it(suite):
+    suite("""
+import gc, weakref
+servers = []
+
+@pytest.mark.parametrize("number", range(2))
+def test_each(pysmtpd, number):
+    send(pysmtpd)
+    servers.append(weakref.ref(pysmtpd))
+
+def test_nothing_is_left():
+    gc.collect()
+    assert [server() for server in servers] == [None, None]
+""").assert_outcomes(passed=3)
+
+
+def test_a_failure_shows_what_came_to_the_sessions_server_however_it_was_asked_for(suite):
+    result = suite("""
+def test_asks_by_name(request):
+    send(request.getfixturevalue("pysmtpd_session"))
+    assert 0
+
+def test_does_not_ask(): assert 0
+""")
+    result.assert_outcomes(failed=2)
+    assert result.stdout.str().count("pysmtpd: what the clients did") == 1

@@ -2,6 +2,7 @@
 
 import smtplib
 import socket
+import sys
 import threading
 
 import pytest
@@ -73,6 +74,14 @@ def test_log_lines_go_to_stderr_without_controls(server, capfd):
     assert r"smtpd debug] received: NOOP \x1b[31m\x00" in errors
     assert "smtpd notice] smtpd service started on" in errors
     assert "\x1b" not in errors
+
+
+def test_log_lines_go_nowhere_where_stderr_is_closed(server, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    server.configure({"loglevel": "debug"})
+    server.start("127.0.0.1", 0)
+    server.stop()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_in_a_with_statement_it_listens_and_afterwards_nothing_is_left():
@@ -218,3 +227,15 @@ def test_chunks_are_a_message(server):
         client.send(b"MAIL FROM:<a@b.example> BODY=BINARYMIME\r\nRCPT TO:<c@d.example>\r\nBDAT 3\r\n\0\r\nBDAT 1 LAST\r\n\n")
         client.expect(250, 250, 250, 250)
     assert [message.content for message in server.messages] == [b"\0\r\n\n"]
+
+
+@pytest.mark.parametrize("limit", [sys.maxsize, 10**30])
+def test_a_limit_may_be_as_large_as_any_number(limit):
+    limits = dict.fromkeys(["line_limit", "size_limit", "recipient_limit", "error_limit"], limit)
+    with Server(**limits) as server, Client(server.addr) as client:
+        client.hello()
+        client.send("NOOP\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
+        for code in (250, 250, 250, 354):
+            client.expect(code)
+        client.command("x\r\n.", 250)
+        assert len(server.messages) == 1

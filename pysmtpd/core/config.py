@@ -24,6 +24,9 @@ LOG_LEVELS = ("debug", "info", "notice", "warn", "error", "critical", "alert", "
 #: What EHLO lists under ``tcllib-1.5``, in the stock package's order.
 STOCK_EXTENSIONS = {"SIZE": "0", "8BITMIME": ""}
 
+#: What a command line may be long at most, in octets: positions behind it are still such that Python can count them.
+LONGEST_LINE = 1 << 31
+
 STOCK_BANNER = "tcllib smtpd 1.5"
 STOCK_SOFTWARE = "tcllib smtpd ({version})"
 BANNER = "pysmtpd"
@@ -213,7 +216,7 @@ class Config:
         self.proxy: bool = self.value("proxy")
         limits = self.limits
         limits.message = self.value("size_limit")
-        limits.command_line = self.value("line_limit")
+        limits.command_line = min(self.value("line_limit"), LONGEST_LINE)
         limits.recipients = self.value("recipient_limit")
         limits.errors = self.value("error_limit")
         limits.idle = self.value("idle_timeout")

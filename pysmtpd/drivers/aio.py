@@ -7,7 +7,6 @@ more is read from its client.
 """
 
 import asyncio
-import concurrent.futures
 import selectors
 import threading
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from pysmtpd.callbacks import refusal
+from pysmtpd.callbacks import is_future, refusal
 from pysmtpd.core import Verdict
 from pysmtpd.drivers.conversation import SWEEP, YES, Service
 from pysmtpd.drivers.sockets import TURNS, Connection, SelectorPoller, Sockets, Waker, new_poller
@@ -27,7 +26,7 @@ class AwaitingConnection(Connection):
     __slots__ = ("_waiting",)
 
     _sockets: "Hub"
-    _waiting: "asyncio.Future[Any] | None"
+    _waiting: Any  # a task, or a future of a thread: what is left to wait for, if it is anything
 
     def __init__(self, sockets: Sockets, connected: Any, peer: Any) -> None:
         self._waiting = None  # before the session begins: there may be a callback for that
@@ -37,19 +36,22 @@ class AwaitingConnection(Connection):
         """Close the socket; nobody waits for a callback any more."""
         super().let_go()
         if self._waiting is not None:
-            self._waiting.cancel()
+            with suppress(RuntimeError):  # the event loop has been closed, and nothing is left of what ran there
+                self._waiting.cancel()
 
     def wait_for(self, result: object) -> Verdict | None:
         """Wait for what can be awaited, and for a ``concurrent.futures.Future``; take anything else for a yes."""
-        loop = self._sockets.loop
-        if isinstance(result, concurrent.futures.Future):
-            result = asyncio.wrap_future(result, loop=loop)
         if not isinstance(result, Awaitable):
-            return YES
-        self._waiting = loop.create_task(_outcome(result))
+            self._waiting = result if is_future(result) else None
+            return super().wait_for(result)
+        self._waiting = self._sockets.loop.create_task(_outcome(result))
         self._waiting.add_done_callback(self._awaited)
         self._watch()
         return None
+
+    def _resume(self, future: Any) -> None:
+        self._waiting = None
+        super()._resume(future)
 
     def _awaited(self, task: "asyncio.Future[Verdict]") -> None:
         self._waiting = None
@@ -98,8 +100,9 @@ class Hub(Sockets):
             self.poller = Scout(selectors.DefaultSelector(), loop, self.handle)
 
     def call(self, function: Callable[[], None]) -> None:
-        """Have something done in the event loop. May be called from any thread."""
-        self.loop.call_soon_threadsafe(function)
+        """Have something done in the event loop, as long as there is one. May be called from any thread."""
+        with suppress(RuntimeError):  # it has been closed
+            self.loop.call_soon_threadsafe(function)
 
     def handle(self, events: list[tuple[int, int]]) -> None:
         """Do what the poller says is due. From now on, look who is idle, while there is anybody."""
@@ -111,7 +114,8 @@ class Hub(Sockets):
         """End: listeners and live sessions. Callbacks that are being awaited are cancelled."""
         if self._ended.done():
             return
-        self._ended.set_result(None)
+        with suppress(RuntimeError):  # the event loop has been closed, and who waited there is gone
+            self._ended.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
         with suppress(NotImplementedError):

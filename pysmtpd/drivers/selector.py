@@ -5,17 +5,15 @@ It starts faster than an event loop for everybody's needs, and carries more. One
 """
 
 import atexit
-import os
 import socket
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
 from pysmtpd.drivers.conversation import SWEEP, Service
-from pysmtpd.drivers.sockets import Connection, Poller, Sockets, Waker
+from pysmtpd.drivers.sockets import Poller, Sockets, Waker, in_use
 
 #: Seconds that the end of the program waits for callbacks that still run.
 _PATIENCE: Final = 1.0
@@ -36,8 +34,11 @@ class Loop(Sockets):
         self._waker = Waker(self._do_calls)
         self.watch(self._waker.descriptor, self._waker)
         self._thread = threading.Thread(target=self._run, name="pysmtpd", daemon=True)
-        _loops.add(self)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            self.let_go()
+            raise
 
     # For any thread
 
@@ -100,27 +101,13 @@ class Loop(Sockets):
     def let_go(self) -> None:
         """Close what the system holds for waiting."""
         self._ending = True
-        _loops.discard(self)
         self._waker.close()
         super().let_go()
-
-    def leave_to_parent(self) -> None:
-        """Close what the child of a fork has of this loop, without a trace in the parent, whose it remains."""
-        for listener in list(self._listeners):
-            listener.close()
-        for connection in list(self.service.live):
-            if isinstance(connection, Connection):
-                connection.let_go()
-        self.let_go()
-
-
-#: The loops that run.
-_loops: "weakref.WeakSet[Loop]" = weakref.WeakSet()
 
 
 def _end_all() -> None:
     """End what still serves when the program ends, so that clients are told."""
-    loops = list(_loops)
+    loops = [sockets for sockets in list(in_use) if isinstance(sockets, Loop)]
     deadline = monotonic() + _PATIENCE
     for loop in loops:
         loop.close(0)
@@ -128,11 +115,4 @@ def _end_all() -> None:
         loop.close(max(0.0, deadline - monotonic()))
 
 
-def _leave_all_to_parent() -> None:
-    for loop in list(_loops):
-        loop.leave_to_parent()
-
-
 atexit.register(_end_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_all_to_parent)

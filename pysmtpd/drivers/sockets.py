@@ -9,12 +9,13 @@ import os
 import select
 import selectors
 import socket
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from pysmtpd.callbacks import describe
+from pysmtpd.callbacks import describe, is_future
 from pysmtpd.core import Refuse, Verdict
 from pysmtpd.drivers.conversation import READ_SIZE, YES, Conversation, Service, verdict_of
 
@@ -278,7 +279,7 @@ class Connection(Conversation):
             if hasattr(result, "close"):
                 result.close()
             return Refuse("the callback returned something to await, and nothing here can")
-        if not hasattr(type(result), "add_done_callback"):  # of its type: a mock has whatever it is asked for
+        if not is_future(result):
             return YES
         self._watch()
         result.add_done_callback(lambda future: self._sockets.call(lambda: self._resume(future)))
@@ -381,6 +382,7 @@ class Sockets:
         self._complained = -_SILENCE  # when it was last said that there is nothing left to let clients in with
         self._handlers: dict[int, Handler] = {}
         self._listeners: dict[socket.socket, _Listener] = {}
+        in_use.add(self)
 
     def serve(self, listener: socket.socket) -> None:
         """Accept connections on a listening socket from now on. For any thread."""
@@ -392,7 +394,10 @@ class Sockets:
         """Close a listening socket; connections stay. May be called from any thread, and waits for nobody."""
         handler = self._listeners.pop(listener, None)
         if handler is not None:
-            self.forget(handler.descriptor)
+            descriptor = handler.descriptor
+            if self._handlers.get(descriptor) is handler:  # else closed by its user, and the number is another's now
+                with suppress(OSError):  # closed by its user
+                    self.forget(descriptor)
             listener.close()
 
     def call(self, function: Callable[[], None]) -> None:
@@ -485,8 +490,31 @@ class Sockets:
 
     def let_go(self) -> None:
         """Close what the system holds for waiting."""
+        in_use.discard(self)
         self._handlers.clear()
         self.poller.close()
+
+    def leave_to_parent(self) -> None:
+        """Close what the child of a fork has of all this, without a trace in the parent, whose it remains."""
+        for listener in list(self._listeners):
+            listener.close()
+        for connection in list(self.service.live):
+            if isinstance(connection, Connection):
+                connection.let_go()
+        self.let_go()
+
+
+#: Those that have not been closed.
+in_use: "weakref.WeakSet[Sockets]" = weakref.WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    for sockets in list(in_use):
+        sockets.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
 def new_poller() -> Poller:

@@ -1,7 +1,7 @@
 """Python values as Tcl sees them: the string representation of lists, and of what a Python function returns."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pysmtpd.core.grammar import Pattern
@@ -45,7 +45,7 @@ def tcl_value(value: Any) -> str:
             return bytes(value).decode("latin-1")
         case list() | tuple():
             return " ".join(list_element(tcl_value(item)) for item in value)
-        case dict():
+        case Mapping():
             return tcl_value([part for pair in value.items() for part in pair])
         case _:
             return _HALVES.sub("\ufffd", str(value))  # an instance of a class derived from str, too

@@ -123,6 +123,19 @@ def test_anything_that_can_be_awaited_will_do(make):
     assert [message.sender for message in made.server.messages] == ["thread@b", "future@b"]
 
 
+@pytest.mark.parametrize("error", [StopIteration(), concurrent.futures.CancelledError(), SystemExit(1)], ids=repr)
+def test_whatever_ends_a_future_of_a_thread_refuses(make, error):
+    def deliver(*_):
+        future = concurrent.futures.Future()
+        future.set_exception(error)
+        return future
+
+    with Client(make(deliver=deliver).start().getsockname()) as client:
+        client.hello()
+        assert client.mail().code == 554
+        client.quit()
+
+
 def test_a_callback_that_somebody_cancels_refuses(make):
     async def deliver(*_):
         asyncio.current_task().cancel()

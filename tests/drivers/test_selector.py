@@ -78,6 +78,21 @@ def test_start_and_stop_from_many_threads_at_once():
     assert sorted(outcomes) == ["running already"] * 7 + ["started"]
 
 
+def test_without_a_thread_nothing_is_left_open(monkeypatch):
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    descriptors = os.listdir("/proc/self/fd")
+    server = Server()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="new thread"):
+            server.start()
+    assert os.listdir("/proc/self/fd") == descriptors
+    with server, Client(server.addr) as client:
+        client.hello()
+
+
 def test_stop_waits_for_no_callback():
     entered, go_on = threading.Event(), threading.Event()
 
