@@ -2,6 +2,7 @@
 
 namespace eval ::pysmtpd::link {
     variable folder [file dirname [file normalize [info script]]]
+    variable turn 20         ;# milliseconds after which a client that has sent ahead lets others in, between two questions
 }
 
 # ::pysmtpd::link::look --
@@ -55,14 +56,15 @@ proc ::pysmtpd::link::readable {number channel} {
         ::pysmtpd::Lose $number $message
         return
     }
+    variable turn
     variable ::pysmtpd::untold
     set ::pysmtpd::standing($number) 0
     if {[info exists untold($number)]} {
         set told $untold($number)
         unset untold($number)
-        Drive $number $channel [::pysmtpd::engine::receive $number $channel $told]
+        Drive $number $channel [::pysmtpd::engine::receive $number $channel $told] $turn
     } else {
-        Drive $number $channel [::pysmtpd::engine::receive $number $channel]
+        Drive $number $channel [::pysmtpd::engine::receive $number $channel] $turn
     }
 }
 
@@ -71,6 +73,7 @@ proc ::pysmtpd::link::readable {number channel} {
 #   These bytes have been read from a client, if any; or line by line: see replaced.tcl.
 #
 proc ::pysmtpd::link::pass {number channel data} {
+    variable turn
     variable ::pysmtpd::standing
     variable ::pysmtpd::untold
     if {![string length $data]} {
@@ -87,7 +90,7 @@ proc ::pysmtpd::link::pass {number channel data} {
     }
     set before $standing($number)
     set standing($number) 0
-    Drive $number $channel [::pysmtpd::engine::take $number $data $before $told]
+    Drive $number $channel [::pysmtpd::engine::take $number $data $before $told] $turn
 }
 proc ::pysmtpd::link::take {number channel data} {
     if {[catch {ready} message]} {
@@ -104,8 +107,13 @@ proc ::pysmtpd::link::take {number channel data} {
 #   difference, the client has its reply here and now, and with it those to what has come behind the message; the engine hears of
 #   it later.
 #
-proc ::pysmtpd::link::Drive {number channel outcome} {
+# Arguments:
+#   outcome  what the engine says
+#   turn     milliseconds after which others have their turn before there is another question; 0 when all is to be done here
+#
+proc ::pysmtpd::link::Drive {number channel outcome {turn 0}} {
     variable ::pysmtpd::standing
+    set began {}
     while {[llength $outcome]} {
         switch -- [lindex $outcome 0] {
             reply {
@@ -124,20 +132,47 @@ proc ::pysmtpd::link::Drive {number channel outcome} {
                 set verdict [::pysmtpd::AskAboutMessage $number $channel $changes $text]
                 if {$told eq {} || [llength $verdict] || ![info exists standing($number)] || $standing($number) != -1} {
                     set outcome [Conclude $number $verdict]
-                    continue
+                } else {
+                    set standing($number) $next
+                    set ::pysmtpd::untold($number) $told
+                    if {[catch {puts -nonewline $channel $acceptance} message]} {
+                        # Perhaps it was the callback that has closed the connection.
+                        ::pysmtpd::Lose $number $message
+                    }
+                    return
                 }
-                set standing($number) $next
-                set ::pysmtpd::untold($number) $told
-                if {[catch {puts -nonewline $channel $acceptance} message]} {
-                    # Perhaps it was the callback that has closed the connection.
-                    ::pysmtpd::Lose $number $message
-                }
-                return
             }
             default {
                 set outcome [Act $number $outcome]
             }
         }
+        if {$turn} {
+            set now [::tcl::clock::milliseconds]
+            if {$began eq ""} {
+                set began $now
+            } elseif {$now - $began > $turn
+                && ([lindex $outcome 0] eq "message" || [lindex $outcome end-1] in {ask python})} {
+                PutOff $number $channel $outcome
+                return
+            }
+        }
+    }
+}
+
+# ::pysmtpd::link::PutOff, GoOn --
+#
+#   Go on with a question when others have had their turn. Until then nothing is read from the client.
+#
+proc ::pysmtpd::link::PutOff {number channel outcome} {
+    ::pysmtpd::Suspend $number $channel
+    # tclint-disable-next-line command-args
+    after 0 [list ::pysmtpd::link::GoOn $number $channel $outcome]
+}
+proc ::pysmtpd::link::GoOn {number channel outcome} {
+    variable turn
+    if {[info exists ::pysmtpd::channels($number)]} {
+        ::pysmtpd::Resume $number
+        Drive $number $channel $outcome $turn
     }
 }
 

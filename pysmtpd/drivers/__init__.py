@@ -4,3 +4,8 @@
 ``conversation``. ``tk`` serves the Tcl interpreter that tkinter embeds, ``pipe`` a stock tclsh that runs the engine as a child
 process; the two for Tcl share ``tcl``. The loop each of them runs is written down in :mod:`pysmtpd.core`.
 """
+
+from typing import Final
+
+#: Seconds after which a session whose client has sent ahead lets others in between two questions, and sends its replies so far.
+TURN: Final = 0.02

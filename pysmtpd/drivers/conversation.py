@@ -29,6 +29,7 @@ from pysmtpd.core import (
     TlsReport,
     Verdict,
 )
+from pysmtpd.drivers import TURN
 from pysmtpd.options import Options
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ LINGER: Final = 5.0
 
 #: Seconds between two looks at who has been idle for too long, at most.
 SWEEP: Final = 1.0
-
-#: Seconds after which a session whose client has sent ahead lets others in, between two questions.
-TURN: Final = 0.02
 
 Keep: TypeAlias = Callable[[Deliver, Session], Verdict]
 

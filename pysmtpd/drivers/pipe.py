@@ -8,7 +8,10 @@ import _thread
 import contextlib
 import io
 import os
+import select
 import sys
+from collections import deque
+from time import monotonic
 from typing import Any
 
 if __name__ == "__main__":
@@ -16,7 +19,7 @@ if __name__ == "__main__":
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from pysmtpd.callbacks import ConfigurationError
-from pysmtpd.drivers import frames
+from pysmtpd.drivers import TURN, frames
 from pysmtpd.drivers.known_replies import KnownReplies
 from pysmtpd.drivers.tcl import Live, Outcome, TclEngine, overrides_from_environment
 from pysmtpd.drivers.tcl_values import list_element, list_octets, tcl_value
@@ -48,6 +51,7 @@ class Child:
         self._known = KnownReplies()
         self._reader = frames.FrameReader()
         self._out: list[bytes] = []
+        self._put_off: deque[int] = deque()  # sessions with a Python callback due, when others have had their turn
         self._writing = _thread.allocate_lock()  # a callback's own threads print, too
         self._watching = False
 
@@ -56,7 +60,16 @@ class Child:
         # One buffer for all reads: a fresh megabyte each time would cost more than what is done with it.
         space = bytearray(_READ_SIZE)
         view = memoryview(space)
-        while size := os.readv(self._source, [space]):
+        while True:
+            if self._put_off:
+                number = self._put_off.popleft()
+                self._perform(number, self._engine.resolve(number))
+                self.flush()
+            if self._put_off and not select.select([self._source], [], [], 0)[0]:
+                continue
+            size = os.readv(self._source, [space])
+            if not size:
+                return
             for operation, number, payload in self._reader.feed(bytes(view[:size])):
                 self._handle(operation, number, payload)
             self.flush()
@@ -135,7 +148,7 @@ class Child:
             if action == "write":  # and that is all
                 self._known.note_behind(*behind[:2], replies)
         if live.holds and live.session.question is None and number in self._engine.sessions:
-            live.holds = False
+            live.holds = 0.0
             self.send(frames.WRITE, number, b"")
 
     def _come_to(self, number: int, live: Live | None, outcome: Outcome) -> None:
@@ -214,7 +227,8 @@ class Child:
         return "ok", (config.unavailable(), config.limits.idle)
 
     def _perform(self, number: int, actions: Outcome) -> None:
-        """Send what the script's side has to do; run Python callbacks here."""
+        """Send what the script's side has to do; run Python callbacks here, some time long: then others have their turn."""
+        began = 0.0
         due = actions
         while due:
             actions, due = due, ()
@@ -229,7 +243,12 @@ class Child:
                     case "python":
                         self._watch()
                         self.flush()
-                        due = self._engine.resolve(number)
+                        now = monotonic()
+                        began = began or now
+                        if now - began > TURN:
+                            self._put_off.append(number)
+                        else:
+                            due = self._engine.resolve(number)
                     case "log":
                         self.send(frames.LOG, number, list_octets(tcl_value(argument)))
                     case "tls":
@@ -272,7 +291,7 @@ class Child:
         """Return what is known of the time after a yes. Tcl holds its reply back for those that follow."""
         known = self._known.once_accepted(live)
         if known[1]:
-            live.holds = True
+            live.holds = live.holds or monotonic()
         return known
 
     def _watch(self) -> None:

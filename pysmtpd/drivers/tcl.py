@@ -27,6 +27,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pysmtpd import clock
@@ -62,6 +63,7 @@ from pysmtpd.core import (
 )
 from pysmtpd.core.config import STOCK_BANNER
 from pysmtpd.core.data import Content
+from pysmtpd.drivers import TURN
 from pysmtpd.drivers.tcl_values import list_elements, tcl_value
 from pysmtpd.options import OWN_OPTIONS, read
 from pysmtpd.tls_options import TLS_OPTIONS, TlsOptions
@@ -495,8 +497,9 @@ class TclEngine:
             if output:
                 # Before a question, replies wait a little for those after it: two small writes in a row would have the
                 # second one wait for the client's delayed acknowledgement of the first (Nagle), 40 ms.
-                actions += "hold" if asks else "write", output
-                live.holds = asks
+                actions += "hold" if asks and live.may_hold() else "write", output
+                if not asks:
+                    live.holds = 0.0
                 live.unread += len(output)
             actions += self._action(key, live, event)
             if asks:
@@ -505,7 +508,7 @@ class TclEngine:
         output = session.take_output()
         if output:
             actions += "write", output
-            live.holds = False
+            live.holds = 0.0
             live.unread += len(output)
         if session.question is not None and (changes := live.changes()):
             actions += "state", changes
@@ -546,7 +549,7 @@ class Live:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.holds = False  #: Tcl may hold replies back, to go out with the next ones
+        self.holds = 0.0  #: since when Tcl may hold replies back, to go out with the next ones; 0 where it does not
         self.full = False  #: nothing more is read from the client, so much waits for the answer to a question
         self.unread = 0  #: octets of replies sent since somebody looked whether the client reads them
         self.standing = 0  #: its standing by the table of known replies; 0 where that says nothing of it
@@ -557,6 +560,15 @@ class Live:
         self.pieces: Iterator[bytes] = iter(())
         self._told: tuple[object, ...] = ("", "", (), "", "", "allowed")
         self._told_of_ours: tuple[object, ...] = (session.client, session.port, "", {}, ())
+
+    def may_hold(self) -> bool:
+        """Tell whether Tcl is to hold replies back before a question; not any more where it does so for long already."""
+        now = monotonic()
+        if self.holds and now - self.holds > TURN:
+            self.holds = 0.0
+            return False
+        self.holds = self.holds or now
+        return True
 
     def hear(self, told: str) -> None:
         """Hear of what the client has its replies to already.
@@ -571,7 +583,7 @@ class Live:
             self.unread += len(session.acceptance)
             session.answer(_YES, replied=True)
             if mark == ACCEPTED_WITH_MORE:
-                self.holds = False
+                self.holds = 0.0
                 session.next_event()
             told = told[1:]
         if told:

@@ -707,6 +707,45 @@ def test_nested_event_loops_of_two_sessions(serve):
         first.expect(250, 250)
 
 
+WORKING = """
+import time
+
+delivered = 0
+
+def deliver(*_):
+    global delivered
+    time.sleep(0.002)
+    delivered += 1
+
+def count():
+    return delivered
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "count"),
+    [
+        ("proc d args {after 2; incr ::delivered}; smtpd::configure -deliver d -validate_sender list", "set ::delivered"),
+        ("smtpd::configure -deliver {::pysmtpd::call working:deliver}", "::pysmtpd::call working:count"),
+    ],
+    ids=["Tcl", "Python"],
+)
+def test_a_client_that_sends_mails_ahead_lets_others_in_between(serve, tmp_path, script, count):
+    (tmp_path / "working.py").write_text(WORKING)
+    server = serve(script)
+    mail = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nSubject: x\r\n\r\nhi\r\n.\r\nRSET\r\n"
+    with server.client() as ahead, server.client() as other:
+        ahead.hello()
+        other.hello()
+        ahead.send(mail * 500)
+        ahead.expect(250, 250, 354, 250)
+        other.command("NOOP", 250)
+        assert int(server.eval(count)) < 250
+        ahead.expect(250, *[250, 250, 354, 250, 250] * 499)
+        assert server.eval(count) == "500"
+        ahead.command("QUIT", 221)
+
+
 def test_a_callback_that_waits_for_update_idletasks_and_after(serve):
     server = serve("proc d args {after 5 {set ::on 1}; vwait ::on; update; update idletasks}; smtpd::configure -deliver d")
     with server.client() as client:
