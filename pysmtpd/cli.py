@@ -155,9 +155,8 @@ def _give_locale_back() -> None:
         if found.get(b"LC_CTYPE") != os.environb[b"LC_CTYPE"]:
             import locale
 
-            locale.setlocale(
-                locale.LC_CTYPE, "C"
-            )  # what it was; and what it stays where the one of the environment does not exist
+            # What it was; and what it stays where the one of the environment does not exist.
+            locale.setlocale(locale.LC_CTYPE, "C")
             os.environ.pop("LC_CTYPE")
             if b"LC_CTYPE" in found:
                 os.environb[b"LC_CTYPE"] = found[b"LC_CTYPE"]
