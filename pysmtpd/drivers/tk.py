@@ -59,8 +59,10 @@ class TkLink:
             self._tk.createcommand(f"::pysmtpd::engine::{name}", command)
         # tcllib's packages go before ours, which are not to be found before Tcl has looked everywhere.
         self._tk.eval("catch {package require logger}")
-        # Who gives a child interpreter this one's auto_path gives it our package.
+        # Who gives a child interpreter this one's auto_path gives it our package. In tclsh the index has been read when a script
+        # begins: it may take away what that needs.
         self._tk.call("lappend", "::auto_path", str(tcl_path()))
+        self._tk.eval("catch auto_load_index")
         # The index before the package: who forgets it, and requires it again, is to have ours.
         self._tk.call("apply", "dir {source [file join $dir pkgIndex.tcl]}", str(tcl_path()))
         self._tk.call("source", str(tcl_path() / "smtpd.tcl"))

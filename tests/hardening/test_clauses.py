@@ -325,7 +325,7 @@ CLAUSES = {
             "the child stopped, or slow: the script goes on",
             PIPE + "a_stopped_child_does_not_stop_the_script",
             PIPE + "a_stopped_child_is_given_up_and_a_fresh_one_serves",
-            PIPE + "a_python_that_never_answers_is_an_error_of_start",
+            PIPE + "a_python_that_never_answers_is_an_error_of_start_and_is_ended",
             PIPE + "a_client_does_not_run_ahead_of_a_slow_child",
             drivers=frozenset({"tclsh"}),
         ),
