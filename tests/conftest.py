@@ -38,6 +38,8 @@ def default_server(monkeypatch):
     if isinstance(pysmtpd.api._server, InstalledServer):
         pysmtpd.api._server = None
         gc.collect()
+    elif pysmtpd.api._server is not None:
+        pysmtpd.api._server.close()
 
 
 def _server_of(shell, tmp_path):

@@ -16,7 +16,7 @@ from pysmtpd.server import Server
 def server():
     made = Server()
     yield made
-    made.stop()
+    made.close()
 
 
 def test_all_interfaces_are_ipv4_and_ipv6(server):
