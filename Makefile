@@ -30,7 +30,7 @@ run: setup
 	$(BIN)/python -m demo
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-pythons: setup
 	sh tools/pythons.sh .venvs '$(BIN)/python'
