@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from pysmtpd.core.faults import address_in
+
 if TYPE_CHECKING:
     from pysmtpd.core.record import Entry
 
@@ -96,7 +98,7 @@ class _Reader:
             self.remarks.append(f"a command of more than {_LONGEST} octets (RFC 5321, 4.5.3.1.4)")
 
     def _recipient(self, line: str) -> None:
-        path = line[line.find("<") : line.rfind(">") + 1]
-        if path and path in self._recipients:
+        address = address_in(line)
+        if address and address in self._recipients:
             self.remarks.append("a recipient named twice in one transaction")
-        self._recipients.append(path)
+        self._recipients.append(address)

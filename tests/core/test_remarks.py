@@ -46,6 +46,10 @@ def test_on_a_good_client_there_are_none():
             "a command of more than 512 octets (RFC 5321, 4.5.3.1.4)",
         ),
         ([b"EHLO x\r\n", MAIL[0], MAIL[1], MAIL[1], b"QUIT\r\n"], "a recipient named twice in one transaction"),
+        (
+            [b"EHLO x\r\n", MAIL[0], MAIL[1], MAIL[1].replace(b"\r\n", b" ORCPT=rfc822;<x@y.example>\r\n"), b"QUIT\r\n"],
+            "a recipient named twice in one transaction",
+        ),
     ],
 )
 def test_what_a_client_does_otherwise(segments, remark):
