@@ -232,11 +232,12 @@ class Conversation:
                     | TlsReport()
                 ):
                     if session.has_input:
-                        began = began or monotonic()
-                        if monotonic() - began > TURN:
+                        now = monotonic()
+                        if began and now - began > TURN:
                             self._flush()
                             self.put_off()
                             return
+                        began = began or now
                     verdict = self._put(event) if self.service.options.callbacks else YES
                     if verdict is None:
                         self._flush()

@@ -651,7 +651,8 @@ def test_pipelined_sessions_are_those_of_an_engine_that_is_asked_each_time(serve
     sessions = [["EHLO x\r\n" + BEHIND, *(MESSAGE + choose.choice(envelopes) for _ in range(12))] for _ in range(30)]
     seen = []
     choosy = 'set then {if {$sender eq "<e@f>"} {error no}}'
-    for serve, script in ((serve_tkinter, ASKED), (serve_stock, CHOOSY), (serve_tkinter, CHOOSY)):
+    impatient = f"{CHOOSY}\nset ::pysmtpd::link::turn -1\n"  # others have their turn between any two questions
+    for serve, script in ((serve_tkinter, ASKED), (serve_stock, CHOOSY), (serve_tkinter, CHOOSY), (serve_tkinter, impatient)):
         server = serve(script + choosy)
         said = []
         for segments in sessions:
@@ -663,4 +664,4 @@ def test_pipelined_sessions_are_those_of_an_engine_that_is_asked_each_time(serve
         server.eval("puts done; flush stdout")
         server.wait_printed("done")
         seen.append((said, [re.sub(r"\tid .*", "-", line) for line in server.printed]))
-    assert seen[0] == seen[1] == seen[2]
+    assert seen[0] == seen[1] == seen[2] == seen[3]
