@@ -271,6 +271,7 @@ class Connection(Conversation):
     def _take_turn(self) -> None:
         if self.session.question is not None and self.descriptor >= 0:
             self.go_on(self.session.question)
+            self.has_waited()
             self._watch()
 
     def wait_for(self, result: Any) -> Verdict | None:

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 
 import pytest
@@ -626,8 +627,24 @@ def test_a_client_that_waits_for_a_callback_is_not_silent(running):
             client.hello()
             client.send("MAIL FROM:<a@b>\r\n")
             silent.expect(220, 421)  # longer than the time-out
+            answered = time.monotonic()
             go_on.set()
-            client.expect(250)
+            client.expect(250, 421)
+    assert time.monotonic() - answered >= 0.2
+
+
+def test_a_client_has_its_time_when_what_it_sent_ahead_has_been_answered(running):
+    answered = []
+
+    def validate(_):
+        time.sleep(0.06)
+        answered.append(time.monotonic())
+
+    with Client(running(idle_timeout=0.3, validate_recipient=validate)) as client:
+        client.hello()
+        client.send("MAIL FROM:<a@b>\r\n" + "RCPT TO:<c@d>\r\n" * 20)
+        client.expect(250, *[250] * 20, 421)
+    assert time.monotonic() - answered[-1] >= 0.3
 
 
 def test_a_client_that_never_reads_nor_closes_is_dropped(make, monkeypatch):
