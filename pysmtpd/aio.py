@@ -77,8 +77,8 @@ class Server(BaseServer):
         return listener
 
     def _loop_has_ended(self) -> bool:
-        """Tell whether it was started in an event loop that is closed by now, as after ``asyncio.run``: nobody serves there."""
-        return self._hub is not None and self._hub.loop.is_closed()
+        """Tell whether nobody serves where it was started: in an event loop closed by now, or in the parent of this process."""
+        return self._hub is not None and self._hub.has_ended
 
     def _listening(self) -> bool:
         return super()._listening() and not self._loop_has_ended()

@@ -258,3 +258,34 @@ asyncio.run(main())
 """
     result = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=DEADLINE)
     assert (result.stdout, result.stderr) == ("b'none' b'220'\n", "")
+
+
+def test_the_child_of_a_fork_may_close_the_server_and_start_it_for_itself():
+    program = """
+import asyncio, os
+from pysmtpd import aio
+
+async def greeting(server):
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    code = await reader.readexactly(3)
+    writer.close()
+    return code
+
+async def anew():
+    await closed.close()
+    async with closed, served:
+        print(await greeting(closed), await greeting(served), flush=True)
+
+async def main():
+    async with closed, served:
+        if not (child := os.fork()):
+            asyncio.run(anew())
+            os._exit(0)
+        os.waitpid(child, 0)
+        print(await greeting(closed), await greeting(served))
+
+closed, served = aio.Server(), aio.Server()
+asyncio.run(main())
+"""
+    result = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.stdout, result.stderr) == ("b'220' b'220'\n" * 2, "")

@@ -92,7 +92,7 @@ def bdat(session: Session, line: str, refusal: bytes = b"") -> None:
         session.syntax_error(line, "BDAT")
         return
     size = int(match[1])
-    refusal = _refusal(session, size) or refusal
+    refusal = refusal_of(session, size) or refusal
     if not refusal and not session.seen & CHUNKED:
         session.begin_message()
     chunk = Chunk(size, last=bool(match[2]), refusal=refusal)
@@ -102,8 +102,8 @@ def bdat(session: Session, line: str, refusal: bytes = b"") -> None:
         chunk.received(session)
 
 
-def _refusal(session: Session, size: int) -> bytes:
-    """Return the reply when a chunk is not welcome."""
+def refusal_of(session: Session, size: int) -> bytes:
+    """Return the reply when a chunk of so many octets is not welcome."""
     replies = session.config.replies
     if session.access == "denied":
         return replies.bad_sequence

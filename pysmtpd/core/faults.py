@@ -198,9 +198,13 @@ class FaultySession(Session):
 
     def _in_turn(self, verb: str) -> bool:
         """Tell whether a command of this verb can be expected: no fault hides what the client does wrong itself."""
+        if verb == "BDAT":  # which is read in any order: the table has no rules for it
+            from pysmtpd.core.chunks import refusal_of
+
+            return not refusal_of(self, 0)
         rules = self.config.rules.get(verb, ())
-        expected = self.prelude in BEFORE_COMMANDS or verb == "BDAT"
-        return expected and not self._denied and all(bool(self.seen & rule.bit) is rule.wanted for rule in rules)
+        expected = self.prelude in BEFORE_COMMANDS and not self._denied
+        return expected and all(bool(self.seen & rule.bit) is rule.wanted for rule in rules)
 
     def message_received(self, content: list[bytes], newline: bytes) -> None:
         """A whole message is there: ask whether it is welcome, or do it wrong."""

@@ -123,6 +123,17 @@ class Hub(Sockets):
         self.end()
         await asyncio.sleep(0)  # who has been cancelled hears of it
 
+    def leave_to_parent(self) -> None:
+        """End in the child of a fork. The event loop is not told: what it waits with is the parent's, too."""
+        super().leave_to_parent()
+        with suppress(RuntimeError):
+            self._ended.set_result(None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody is served any more: it was closed, or its event loop was, or it is the parent's."""
+        return self._ended.done() or self.loop.is_closed()
+
     async def ended(self) -> None:
         """Wait until the hub has been closed."""
         await asyncio.shield(self._ended)

@@ -201,6 +201,11 @@ class Conversation:
             self._settle(self.session.question, verdict)
             if not self.closing:
                 self.go_on()
+                self.has_waited()
+
+    def has_waited(self) -> None:
+        """The client has waited for us: from now on it is we who wait for it."""
+        self.heard = monotonic()
 
     # The loop
 

@@ -269,9 +269,15 @@ class Connection(Conversation):
         self._sockets.call(self._take_turn)
 
     def _take_turn(self) -> None:
-        if self.session.question is not None and self.descriptor >= 0:
+        if self.session.question is None or self.descriptor < 0:
+            return
+        try:
             self.go_on(self.session.question)
-            self._watch()
+        except Exception as error:
+            self._sockets.failed(self, error)
+            return
+        self.has_waited()
+        self._watch()
 
     def wait_for(self, result: Any) -> Verdict | None:
         """Take anything for a yes, save for a ``concurrent.futures.Future``: how it ends is the answer."""
@@ -471,9 +477,9 @@ class Sockets:
                 try:
                     handler.ready(mask)
                 except Exception as error:
-                    self._failed(handler, error)
+                    self.failed(handler, error)
 
-    def _failed(self, handler: Handler, error: Exception) -> None:
+    def failed(self, handler: Handler, error: Exception) -> None:
         """Something of ours, or what keeps the messages, has failed. It costs one client its connection."""
         if isinstance(handler, Connection):
             handler.abort()

@@ -80,6 +80,15 @@ def test_a_chunk_that_is_refused_is_read_all_the_same(reply, replies):
     assert driver.closed is (reply != REFUSAL)
 
 
+def test_a_chunk_that_is_wrong_anyway_meets_no_fault():
+    away = fault("BDAT", reply=b"421 4.3.2 away\r\n")
+    driver = session(away)
+    driver.said(b"EHLO x\r\n")
+    chunk = b"BDAT 6 LAST\r\nQUIT\r\n"
+    assert codes(driver.said(chunk + b"MAIL FROM:<a@b.example>\r\n" + chunk)) == [503, 250, 503]
+    assert away.struck == 0
+
+
 def test_lmtp_has_a_reply_for_each_recipient_after_the_data():
     driver = session(fault("MESSAGE"))
     driver.session.config.choose({"lmtp": True})

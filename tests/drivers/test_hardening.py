@@ -1,6 +1,7 @@
 """Hostile bytes and faults, on each driver for Python. Alive means: others are served meanwhile, and everything comes back."""
 
 import asyncio
+import io
 import os
 import select
 import socket
@@ -8,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 
 import pytest
@@ -626,8 +628,41 @@ def test_a_client_that_waits_for_a_callback_is_not_silent(running):
             client.hello()
             client.send("MAIL FROM:<a@b>\r\n")
             silent.expect(220, 421)  # longer than the time-out
+            answered = time.monotonic()
             go_on.set()
-            client.expect(250)
+            client.expect(250, 421)
+    assert time.monotonic() - answered >= 0.2
+
+
+def test_a_client_has_its_time_when_what_it_sent_ahead_has_been_answered(running):
+    answered = []
+
+    def validate(_):
+        time.sleep(0.06)
+        answered.append(time.monotonic())
+
+    with Client(running(idle_timeout=0.3, validate_recipient=validate)) as client:
+        client.hello()
+        client.send("MAIL FROM:<a@b>\r\n" + "RCPT TO:<c@d>\r\n" * 20)
+        client.expect(250, *[250] * 20, 421)
+    assert time.monotonic() - answered[-1] >= 0.3
+
+
+def test_a_failure_while_others_have_been_let_in_costs_the_client_its_connection(running, monkeypatch):
+    class Log(io.StringIO):
+        def write(self, text):
+            if "RCPT TO: last@d" in text:
+                raise RuntimeError("no log any more")
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Log())
+    address = running(loglevel="debug", validate_recipient=lambda _: time.sleep(0.03))
+    with Client(address) as client:
+        client.hello()
+        client.send("MAIL FROM:<a@b>\r\n" + "RCPT TO:<c@d>\r\n" * 4 + "RCPT TO:<last@d>\r\nNOOP\r\n")
+        client.expect(250, *[250] * 4)
+        client.expect_end()
+    alive(address)
 
 
 def test_a_client_that_never_reads_nor_closes_is_dropped(make, monkeypatch):
