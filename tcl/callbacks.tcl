@@ -142,6 +142,8 @@ proc ::pysmtpd::Callback {kind channel values} {
         return [TlsCallback $channel {*}[lindex $values 0]]
     } elseif {[catch {Prefix validate_$kind} prefix]} {
         lassign [list 1 $prefix {}] code result settings
+    } elseif {$prefix eq ""} {
+        return {} ;# nobody is to be asked any more, since the engine has put the question
     } elseif {$kind eq "user"} {
         variable validator
         # tclint-disable-next-line command-args

@@ -171,6 +171,9 @@ proc ::pysmtpd::link::PutOff {number channel outcome} {
 proc ::pysmtpd::link::GoOn {number channel outcome} {
     variable turn
     chan event $channel writable {}
+    if {$::pysmtpd::changed && [catch {ready} message]} {
+        ::pysmtpd::Note error $message
+    }
     if {[info exists ::pysmtpd::channels($number)]} {
         ::pysmtpd::Resume $number
         Drive $number $channel $outcome $turn

@@ -793,6 +793,32 @@ def test_a_connection_that_has_sent_ahead_may_be_closed_in_the_callback_of_anoth
         assert not [line for line in server.printed if "bgerror" in line]
 
 
+def test_messages_sent_ahead_are_delivered_by_what_has_taken_the_place_of_a_python_callback(serve, tmp_path):
+    (tmp_path / "working.py").write_text(WORKING)
+    server = serve("smtpd::configure -deliver {::pysmtpd::call working:deliver}")
+    with server.client() as ahead, server.client() as other:
+        ahead.hello()
+        other.hello()
+        ahead.send(AHEAD * 200)
+        ahead.expect(250, 250, 354, 250)
+        server.eval("set mine 0; proc d args {incr ::mine}; smtpd::configure -deliver d")
+        other.command("NOOP", 250)  # with this, the engine has the new settings
+        ahead.expect(250, *[250, 250, 354, 250, 250] * 199)
+        mine = int(server.eval("set mine"))
+        assert mine + int(server.eval("::pysmtpd::call working:count")) == 200
+        assert mine
+
+
+def test_validators_taken_away_while_mails_sent_ahead_wait_refuse_nobody(serve):
+    server = serve("proc v args {after 2}; smtpd::configure -validate_sender v -validate_recipient v")
+    with server.client() as ahead:
+        ahead.hello()
+        ahead.send(AHEAD * 100)
+        ahead.expect(250, 250, 354, 250)
+        server.eval("smtpd::configure -validate_sender {} -validate_recipient {}")
+        ahead.expect(250, *[250, 250, 354, 250, 250] * 99)
+
+
 def test_a_callback_that_waits_for_update_idletasks_and_after(serve):
     server = serve("proc d args {after 5 {set ::on 1}; vwait ::on; update; update idletasks}; smtpd::configure -deliver d")
     with server.client() as client:
