@@ -142,12 +142,12 @@ proc ::pysmtpd::Callback {kind channel values} {
         return [TlsCallback $channel {*}[lindex $values 0]]
     } elseif {[catch {Prefix validate_$kind} prefix]} {
         lassign [list 1 $prefix {}] code result settings
-    } elseif {$prefix eq ""} {
-        return {} ;# nobody is to be asked any more, since the engine has put the question
     } elseif {$kind eq "user"} {
         variable validator
         # tclint-disable-next-line command-args
         lassign [apply $validator $channel $prefix [lindex $values 0]] code result settings
+    } elseif {$prefix eq ""} {
+        return {} ;# nobody is to be asked any more, since the engine has put the question
     } else {
         set asked [expr {$kind eq "host" ? $values : [lindex $values 0]}]
         lassign [Validate $kind $channel $prefix {*}$asked] code result settings

@@ -161,8 +161,8 @@ proc ::pysmtpd::link::Drive {number channel outcome {turn 0}} {
 
 # ::pysmtpd::link::PutOff, GoOn --
 #
-#   Go on with a question when others have had their turn. Until then nothing is read from the client. Not by a timer: a script may
-#   cancel them all; nor would that go with the connection, where a script closes it.
+#   Go on with a question when others have had their turn. Until then nothing is read from the client. Not by a timer: a script
+#   may cancel them all; nor would that go with the connection, where a script closes it.
 #
 proc ::pysmtpd::link::PutOff {number channel outcome} {
     ::pysmtpd::Suspend $number $channel
