@@ -146,6 +146,8 @@ proc ::pysmtpd::Callback {kind channel values} {
         variable validator
         # tclint-disable-next-line command-args
         lassign [apply $validator $channel $prefix [lindex $values 0]] code result settings
+    } elseif {$prefix eq ""} {
+        return {} ;# nobody is to be asked any more, since the engine has put the question
     } else {
         set asked [expr {$kind eq "host" ? $values : [lindex $values 0]}]
         lassign [Validate $kind $channel $prefix {*}$asked] code result settings

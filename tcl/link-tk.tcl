@@ -161,15 +161,19 @@ proc ::pysmtpd::link::Drive {number channel outcome {turn 0}} {
 
 # ::pysmtpd::link::PutOff, GoOn --
 #
-#   Go on with a question when others have had their turn. Until then nothing is read from the client.
+#   Go on with a question when others have had their turn. Until then nothing is read from the client. Not by a timer: a script
+#   may cancel them all; nor would that go with the connection, where a script closes it.
 #
 proc ::pysmtpd::link::PutOff {number channel outcome} {
     ::pysmtpd::Suspend $number $channel
-    # tclint-disable-next-line command-args
-    after 0 [list ::pysmtpd::link::GoOn $number $channel $outcome]
+    chan event $channel writable [list ::pysmtpd::link::GoOn $number $channel $outcome]
 }
 proc ::pysmtpd::link::GoOn {number channel outcome} {
     variable turn
+    chan event $channel writable {}
+    if {$::pysmtpd::changed && [catch {ready} message]} {
+        ::pysmtpd::Note error $message
+    }
     if {[info exists ::pysmtpd::channels($number)]} {
         ::pysmtpd::Resume $number
         Drive $number $channel $outcome $turn

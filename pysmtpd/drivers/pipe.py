@@ -62,9 +62,7 @@ class Child:
         view = memoryview(space)
         while True:
             if self._put_off:
-                number = self._put_off.popleft()
-                self._perform(number, self._engine.resolve(number))
-                self.flush()
+                self._go_on(self._put_off.popleft())
             if self._put_off and not select.select([self._source], [], [], 0)[0]:
                 continue
             size = os.readv(self._source, [space])
@@ -109,7 +107,20 @@ class Child:
             if live is not None:
                 live.standing = 0
             self._handle_rare(operation, number, payload)
-        if live is not None and live.full and not _is_full(live):
+        if live is not None and live.full:
+            self._make_room(number, live)
+
+    def _go_on(self, number: int) -> None:
+        """Run the Python callback that was put off."""
+        live = self._engine.sessions.get(number)
+        self._perform(number, self._engine.resolve(number))
+        if live is not None and live.full:
+            self._make_room(number, live)
+        self.flush()
+
+    def _make_room(self, number: int, live: Live) -> None:
+        """Have more read from a client of which nothing more was, unless there still waits much."""
+        if not _is_full(live):
             live.full = False
             self.send(frames.ROOM, number, b"")
 

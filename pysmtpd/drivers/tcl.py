@@ -413,10 +413,14 @@ class TclEngine:
         return live.session.overhear(data.encode("latin-1")) if live is not None else b""
 
     def resolve(self, key: Key) -> Actions:
-        """Run the Python callback that is due."""
+        """Run the Python callback that is due; or ask the script, where it has configured one of its own since then."""
         live = self.sessions.get(key)
         question = live.session.question if live is not None else None
-        return self._go_on(key, put_question(self._python, question)) if question is not None else ()
+        if live is None or question is None:
+            return ()
+        if question.kind not in self._asked_in_python:
+            return self._action(key, live, question)
+        return self._go_on(key, put_question(self._python, question))
 
     def command(self, key: Key, verb: str, line: str) -> Actions:
         """A script wants a command handled as it would be, had it not taken the verb over."""

@@ -746,6 +746,79 @@ def test_a_client_that_sends_mails_ahead_lets_others_in_between(serve, tmp_path,
         ahead.command("QUIT", 221)
 
 
+AHEAD = b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nSubject: x\r\n\r\nhi\r\n.\r\nRSET\r\n"
+
+
+def test_a_client_that_sends_more_ahead_than_may_wait_for_python_is_read_from_again(serve, tmp_path):
+    (tmp_path / "working.py").write_text(WORKING)
+    with serve("smtpd::configure -deliver {::pysmtpd::call working:deliver}").client() as client:
+        client.hello()
+        client.send(AHEAD * 1200)
+        client.expect(*[250, 250, 354, 250, 250] * 1200)
+        client.command("QUIT", 221)
+
+
+OTHER = """
+proc d args {after 2}
+proc bgerror message {puts [list bgerror $message]; flush stdout}
+proc look sender {upvar 1 channel channel; if {$sender eq "first@b"} {set ::first $channel} elseif {$sender eq "other@b"} other}
+smtpd::configure -deliver d -validate_sender look
+"""
+
+
+def test_a_client_that_has_sent_ahead_goes_on_where_a_script_cancels_all_timers(serve):
+    server = serve(f"{OTHER}; proc other {{}} {{foreach timer [after info] {{after cancel $timer}}}}")
+    with server.client() as ahead, server.client() as other:
+        ahead.hello()
+        other.hello()
+        ahead.send(AHEAD * 200)
+        for _ in range(3):
+            other.command("MAIL FROM:<other@b>", 250)
+            other.command("RSET", 250)
+        ahead.expect(*[250, 250, 354, 250, 250] * 200)
+
+
+def test_a_connection_that_has_sent_ahead_may_be_closed_in_the_callback_of_another(serve):
+    server = serve(f"{OTHER}; proc other {{}} {{close $::first}}")
+    with server.client() as ahead, server.client() as other:
+        ahead.hello()
+        other.hello()
+        ahead.command("MAIL FROM:<first@b>", 250)
+        ahead.command("RSET", 250)
+        ahead.send(AHEAD * 200)
+        ahead.expect(250, 250, 354, 250)
+        other.command("MAIL FROM:<other@b>", 250)
+        other.command("RSET", 250)
+        assert server.eval("update; expr {$::first in [chan names]}") == "0"
+        assert not [line for line in server.printed if "bgerror" in line]
+
+
+def test_messages_sent_ahead_are_delivered_by_what_has_taken_the_place_of_a_python_callback(serve, tmp_path):
+    (tmp_path / "working.py").write_text(WORKING)
+    server = serve("smtpd::configure -deliver {::pysmtpd::call working:deliver}")
+    with server.client() as ahead, server.client() as other:
+        ahead.hello()
+        other.hello()
+        ahead.send(AHEAD * 200)
+        ahead.expect(250, 250, 354, 250)
+        server.eval("set mine 0; proc d args {incr ::mine}; smtpd::configure -deliver d")
+        other.command("NOOP", 250)  # with this, the engine has the new settings
+        ahead.expect(250, *[250, 250, 354, 250, 250] * 199)
+        mine = int(server.eval("set mine"))
+        assert mine + int(server.eval("::pysmtpd::call working:count")) == 200
+        assert mine
+
+
+def test_validators_taken_away_while_mails_sent_ahead_wait_refuse_nobody(serve):
+    server = serve("proc v args {after 2}; smtpd::configure -validate_sender v -validate_recipient v")
+    with server.client() as ahead:
+        ahead.hello()
+        ahead.send(AHEAD * 100)
+        ahead.expect(250, 250, 354, 250)
+        server.eval("smtpd::configure -validate_sender {} -validate_recipient {}")
+        ahead.expect(250, *[250, 250, 354, 250, 250] * 99)
+
+
 def test_a_callback_that_waits_for_update_idletasks_and_after(serve):
     server = serve("proc d args {after 5 {set ::on 1}; vwait ::on; update; update idletasks}; smtpd::configure -deliver d")
     with server.client() as client:
