@@ -150,8 +150,7 @@ proc ::pysmtpd::link::Drive {number channel outcome {turn 0}} {
             set now [::tcl::clock::milliseconds]
             if {$began eq ""} {
                 set began $now
-            } elseif {$now - $began > $turn
-                && ([lindex $outcome 0] eq "message" || [lindex $outcome end-1] in {ask python})} {
+            } elseif {$now - $began > $turn && [lindex $outcome end-1] in {ask python}} {
                 PutOff $number $channel $outcome
                 return
             }
