@@ -72,12 +72,15 @@ def test_one_that_is_killed_is_replaced():
     assert crew.wait() == (0, "")
 
 
-def test_one_that_ends_of_itself_with_a_code_ends_all_with_it():
-    def end_when_told(lifeline):
-        serve(lifeline) if os.getpid() % 2 else None
+def test_one_that_ends_of_itself_with_a_code_ends_all_with_it(tmp_path):
+    def end_or_serve(lifeline):
+        try:
+            os.mkdir(tmp_path / "first")
+        except FileExistsError:
+            return serve(lifeline)
         return 42
 
-    assert Crew(end_when_told, 2).wait()[0] == 42
+    assert Crew(end_or_serve, 2).wait()[0] == 42
 
 
 def test_one_that_fails_says_why_and_ends_all():
