@@ -437,8 +437,17 @@ def test_as_users_of_aiosmtpd_and_smtpd_know_it(tmp_path):
 # How it ends
 
 
+@pytest.fixture
+def on_a_terminal_that_may_end():
+    """Whoever runs the tests may do so under nohup."""
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, inherited)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("on_a_terminal_that_may_end")
 def test_a_signal_ends_it_clients_or_not(number, workers):
     with Served("--workers", workers) as server, server.connect() as client:
         client.hello()

@@ -189,6 +189,7 @@ CLAUSES = {
             "raise anything, with any text and any code, or end in any way Tcl knows: one refusal",
             CALLBACKS + "whatever_a_callback_raises_is_one_refusal_and_the_session_goes_on",
             BOTH + "whatever_a_callback_raises_is_one_well_formed_reply",
+            BOTH + "a_failure_while_others_have_been_let_in_costs_the_client_its_connection",
             BOTH + "a_refusal_code_that_is_none_is_an_error_where_it_is_made",
             IN_TCL + "half_a_character_in_what_python_says_ends_nothing",
         ),
@@ -305,6 +306,7 @@ CLAUSES = {
             BOTH + "limits_are_options",
             BOTH + "a_silent_client_gets_a_421_and_a_busy_one_does_not",
             BOTH + "a_client_that_waits_for_a_callback_is_not_silent",
+            BOTH + "a_client_has_its_time_when_what_it_sent_ahead_has_been_answered",
             BOTH + "a_client_that_never_reads_nor_closes_is_dropped",
         ),
         clause(
